@@ -1,0 +1,55 @@
+# run, test, check: each sets up what it needs in .venv and is quick when nothing changed.
+.DEFAULT_GOAL := help
+.PHONY: help run test check lock
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Tried by running, not by name: a version manager's placeholder may stand in PATH without its Python.
+FIND_PYTHON := for name in python3.13 python3.12 python3.11 python3; do \
+	if $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$name; break; fi; done
+# Only hashed files are installed; this package itself comes from the tree, without fetching anything.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+help:
+	@echo "make run    set up $(VENV) and run the bot"
+	@echo "make test   set up $(VENV) and run all tests"
+	@echo "make check  set up $(VENV) and check style and types"
+	@echo "make lock   write requirements.lock and requirements-dev.lock anew (needs uv)"
+
+$(VENV)/made:
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "error: Python 3.11 or newer with venv is needed (on Debian: python3-venv)" >&2; exit 1; fi; \
+	echo "[1/3] making $(VENV) with $$($$python --version)"; \
+	$$python -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/run: $(VENV)/made requirements.lock pyproject.toml
+	@echo "[2/3] installing what the bot needs (a minute at first)"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@echo "[3/3] installing the bot"
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.lock
+	@echo "[+] installing what the tests need"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: $(VENV)/run
+	@exec $(BIN)/python -m bot
+
+test: $(VENV)/dev
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house.py tests/test_texts.py tests/test_readme.py
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --extra build
+
+lock:
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock

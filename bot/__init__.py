@@ -1,0 +1,1 @@
+"""Starts and wires: the only folder that knows all the others."""

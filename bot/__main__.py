@@ -1,0 +1,61 @@
+"""The command line: `python -m bot` serves, `python -m bot migrate` brings the database up to date."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import logs
+from bot.failures import StartFailed
+from bot.own_secret import SettingsError
+from bot.settings import Settings, load
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code: 0, 1 when it cannot be done, 2 for the settings or the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m bot", description="A Telegram bot that registers people.")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("serve", help="run the bot (the default)")
+    commands.add_parser("migrate", help="create the database's tables or bring them up to date, then exit")
+    command = parser.parse_args(arguments).command or "serve"
+    try:
+        settings = load()
+        logs.configure(settings.log_level, settings.secrets())
+        {"serve": _serve, "migrate": _migrate}[command](settings)
+    except SettingsError as error:
+        return _fail(error.lines, 2)
+    except StartFailed as error:
+        return _fail([str(error)], 1)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _serve(settings: Settings) -> None:
+    # Not at the top: aiogram takes seconds to load, which a mistyped setting and the other commands need not wait for.
+    from bot.app import serve
+
+    asyncio.run(serve(settings))
+
+
+def _migrate(settings: Settings) -> None:
+    from bot.opening import database_url
+    from storage.migrations import migrate
+
+    try:
+        asyncio.run(migrate(database_url(settings)))
+    except (SQLAlchemyError, OSError) as error:
+        raise StartFailed(f"DATABASE_URL: the database cannot be brought up to date ({error})") from error
+
+
+def _fail(lines: list[str], code: int) -> int:
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

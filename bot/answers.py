@@ -1,0 +1,65 @@
+"""Bot API calls as plain JSON: what a webhook response carries and what is kept as the answer to a duplicate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import Any
+
+import aiogram.methods
+from aiogram import Bot
+from aiogram.client.default import Default
+from aiogram.methods import TelegramMethod
+from aiogram.types import InputFile
+from pydantic import BaseModel
+
+
+def to_answer(method: TelegramMethod[Any], bot: Bot) -> dict[str, Any]:
+    """Return `{"method": ..., <parameters>}` (Bot API, "Making requests when getting updates").
+
+    The bot's defaults are filled in, what is not set is left out. Raises TypeError for a file upload, which only
+    HTTP can carry.
+    """
+    return {"method": method.__api_method__, **_fields(method, bot)}
+
+
+def from_answer(answer: Mapping[str, Any]) -> TelegramMethod[Any]:
+    """Return the call that `to_answer` wrote; where it left a default out, none applies.
+
+    Raises KeyError for an unknown method, pydantic's ValidationError for unfitting parameters.
+    """
+    method = _methods()[answer["method"]]
+    unset = {name: None for name, field in method.model_fields.items() if isinstance(field.default, Default)}
+    return method.model_validate({**unset, **{name: value for name, value in answer.items() if name != "method"}})
+
+
+@cache
+def _methods() -> dict[str, type[TelegramMethod[Any]]]:
+    found = (getattr(aiogram.methods, name) for name in aiogram.methods.__all__)
+    return {kind.__api_method__: kind for kind in found if isinstance(getattr(kind, "__api_method__", None), str)}
+
+
+def _fields(model: BaseModel, bot: Bot) -> dict[str, Any]:
+    # Iterating a model is several times cheaper than model_dump, and this runs for every answer.
+    plain = ((name, _plain(value, bot)) for name, value in model)
+    return {name: value for name, value in plain if value is not None}
+
+
+def _plain(value: Any, bot: Bot) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value.value if isinstance(value, Enum) else value
+    if isinstance(value, Default):
+        return _plain(bot.default[value.name], bot)
+    if isinstance(value, InputFile):
+        raise TypeError("a file upload cannot travel in a webhook response: it belongs into Reply.before")
+    if isinstance(value, BaseModel):
+        return _fields(value, bot)
+    if isinstance(value, Mapping):
+        return {name: _plain(item, bot) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, bot) for item in value]
+    if isinstance(value, datetime):
+        return round(value.timestamp())
+    raise TypeError(f"{type(value).__name__} is not a Bot API value")

@@ -1,0 +1,255 @@
+"""The one wiring place: builds every part from the settings, starts them in order, stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiogram import Bot, Dispatcher
+from aiogram.fsm.strategy import FSMStrategy
+from aiohttp import web
+from redis.asyncio import Redis
+
+from bot import telegram
+from bot.courier import Courier
+from bot.deliveries import create_courier
+from bot.failures import StartFailed
+from bot.gateways import sms_gateways
+from bot.gateways.mail_domains import DnsMailDomains
+from bot.jobs import Jobs
+from bot.middlewares import TurnMiddleware
+from bot.opening import open_database, open_redis
+from bot.polling import Polling
+from bot.receive import Receiver
+from bot.schedule import TelegramSchedule
+from bot.settings import Settings
+from bot.web import create_web
+from handlers import create_router
+from handlers.product import Product, TermsStyle
+from handlers.registration import done, steps
+from handlers.turn import Room
+from locales import Texts
+from storage.accounts import Accounts
+from storage.challenges import Challenges
+from storage.clock import Clock
+from storage.conversations import Conversations
+from storage.database import Database, DatabaseClock
+from storage.expiry import Expiry
+from storage.keys import Keys
+from storage.leases import Leases
+from storage.outbox import Outbox
+from storage.sends import Sends
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Everything that remembers, by the name handlers and jobs know it under."""
+
+    redis: Redis
+    database: Database
+    clock: Clock
+    conversations: Conversations
+    leases: Leases
+    keys: Keys
+    accounts: Accounts
+    challenges: Challenges
+    outbox: Outbox
+    sends: Sends
+    expiry: Expiry
+
+    async def redis_answers(self) -> None:
+        """Raise what the client raises when Redis does not answer."""
+        await self.redis.ping()
+
+
+@dataclass(frozen=True)
+class App:
+    """What runs, for who waits for its end and for tests that look inside."""
+
+    bot: Bot
+    stores: Stores
+    courier: Courier
+    jobs: Jobs
+    receiver: Receiver
+    port: int
+    serving: asyncio.Task[None] | None
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises StartFailed with one line for the operator."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    for line in settings.warnings():
+        log.warning("%s", line)
+    async with running(settings) as app:
+        ended = asyncio.create_task(_until(ending))
+        waits = {ended, app.serving} if app.serving else {ended}
+        done_first, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        for task in done_first:
+            # Polling ends by itself only when it cannot go on: a refused token.
+            task.result()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[App]:
+    """Serve inside the block. Parts start in the order they need each other and stop in reverse."""
+    async with AsyncExitStack() as stack:
+        stores = await _open_stores(settings, clock, stack)
+        bot = await telegram.open_bot(settings, stack)
+        me = await telegram.introduce(bot)
+        texts = Texts(default=settings.default_language)
+        owner = os.urandom(8).hex()
+        courier = await _courier(settings, stores, bot, texts, owner, stack)
+        jobs = Jobs(
+            stores.expiry, stores.leases, stores.conversations, stores.clock, bot_id=bot.id, wake=courier.wake,
+            every=settings.cleanup_every, batch=settings.cleanup_batch,
+        )  # fmt: skip
+        dispatcher = _dispatcher(settings, stores, bot, texts, courier, me.username or "")
+        words = telegram.OwnWords(texts)
+        receiver = Receiver(bot, dispatcher, stores.conversations, apology=words.apology, notice=words.outage)
+
+        hooked = settings.webhook_url is not None
+        secret = webhook_secret(settings, stores.keys)
+        checks = {"database": stores.database.ping, "redis": stores.redis_answers}
+        port = await _listen(settings, create_web(receiver if hooked else None, secret, checks), stack)
+        courier.start()
+        stack.push_async_callback(courier.stop)
+        jobs.start()
+        stack.push_async_callback(jobs.stop)
+        serving = await _receive(settings, bot, receiver, stores.leases, owner, secret, stack)
+        log.info("serving @%s by %s on port %d", me.username, "webhook" if hooked else "polling", port)
+        yield App(bot, stores, courier, jobs, receiver, port, serving)
+
+
+async def _open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitStack) -> Stores:
+    redis, embedded = await open_redis(settings, stack)
+    database = await open_database(settings, stack)
+    now = clock or await _database_clock(database)
+    conversations, leases = Conversations(redis), Leases(redis)
+    stack.push_async_callback(conversations.close)
+    if embedded:
+        # Nobody else uses this store: what a killed predecessor held is nobody's.
+        await conversations.drop_locks()
+        await leases.drop_held()
+    limits, keys = settings.limits(), Keys(settings.secret())
+    return Stores(
+        redis=redis, database=database, clock=now, conversations=conversations, leases=leases, keys=keys,
+        accounts=Accounts(database, keys, limits, settings.terms_version),
+        challenges=Challenges(database, keys, limits, settings.terms_version),
+        outbox=Outbox(database, limits), sends=Sends(database, keys, limits), expiry=Expiry(database, limits),
+    )  # fmt: skip
+
+
+async def _courier(
+    settings: Settings, stores: Stores, bot: Bot, texts: Texts, owner: str, stack: AsyncExitStack
+) -> Courier:
+    gateways = sms_gateways(settings, stores.clock)
+    for gateway in gateways:
+        stack.push_async_callback(gateway.close)
+    return create_courier(
+        settings, outbox=stores.outbox, sends=stores.sends, accounts=stores.accounts, gateways=gateways, bot=bot,
+        texts=texts, clock=stores.clock, chance=random.SystemRandom(), owner=owner,
+    )  # fmt: skip
+
+
+def _dispatcher(
+    settings: Settings, stores: Stores, bot: Bot, texts: Texts, courier: Courier, username: str
+) -> Dispatcher:
+    """Return the conversation; what handlers ask for by name stands here."""
+    room = Room(texts, product_of(settings, username), stores.conversations, steps.STEPS, done.prompt)
+    dispatcher = Dispatcher(
+        storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT,
+        room=room, accounts=stores.accounts, challenges=stores.challenges, leases=stores.leases, clock=stores.clock,
+        courier=courier, schedule=TelegramSchedule(bot, stores.outbox), mail_domains=DnsMailDomains(),
+    )  # fmt: skip
+    # Inside aiogram's own FSM middleware, which has found the open conversation by then.
+    dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock))
+    dispatcher.include_router(create_router())
+    return dispatcher
+
+
+async def _receive(
+    settings: Settings, bot: Bot, receiver: Receiver, leases: Leases, owner: str, secret: str, stack: AsyncExitStack
+) -> asyncio.Task[None] | None:
+    """Let updates in, as the last thing to start and the first to stop; returns the polling task, if any."""
+    await telegram.announce(bot, settings)
+    if settings.webhook_url is not None:
+        await telegram.set_webhook(bot, settings.webhook_url, secret)
+        return None
+    polling = Polling(bot, receiver, leases, owner)
+    task = asyncio.create_task(polling.run(), name="polling")
+
+    async def stop() -> None:
+        polling.stop()
+        with contextlib.suppress(Exception):
+            await task
+
+    stack.push_async_callback(stop)
+    return task
+
+
+async def _listen(settings: Settings, application: web.Application, stack: AsyncExitStack) -> int:
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=3.5)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.http_host, settings.http_port, reuse_address=True)
+    try:
+        await site.start()
+    except OSError as error:
+        raise StartFailed(
+            f"HTTP_PORT: {settings.http_host}:{settings.http_port} cannot be used ({error.strerror}); write a free port"
+        ) from error
+    return int(runner.addresses[0][1])
+
+
+async def _database_clock(database: Database) -> Clock:
+    clock = DatabaseClock(database)
+    await clock.refresh()
+    return clock
+
+
+def webhook_secret(settings: Settings, keys: Keys) -> str:
+    """Return WEBHOOK_SECRET, or one derived from SECRET_KEY: the same on every replica."""
+    given = settings.webhook_secret
+    return given.get_secret_value() if given else keys.derive("webhook secret").hex()
+
+
+def product_of(settings: Settings, bot_username: str) -> Product:
+    """Return what the settings mean to the conversation."""
+    return Product(
+        name=settings.product_name,
+        bot_username=bot_username,
+        start_url=settings.start_url,
+        terms_url=settings.terms_url,
+        terms_version=settings.terms_version,
+        terms_style=TermsStyle(settings.terms_style),
+        restore_password_url=settings.restore_password_url,
+        support_url=settings.support_url,
+        help_url=settings.help_url,
+        video_url=settings.video_url,
+        privacy_url=settings.privacy_url,
+        phone_reason=settings.phone_reason,
+        countries=settings.countries,
+        number_types=frozenset(settings.number_types),
+        contact_needs_code=settings.code_for_own_contact == "always",
+        reveal_existing=settings.existing_account_notice == "immediately",
+        time_zone=settings.time_zone,
+        code_length=settings.code_length,
+        check_mail_domains=settings.email_mx_check,
+    )

@@ -1,0 +1,103 @@
+"""What happens by the clock: reminders, the deletion of unconfirmed accounts, pruning, the database's time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol
+
+from bot.outages import storage_is_away
+from storage.clock import Clock
+from storage.conversations import Conversations
+from storage.expiry import Expiry
+from storage.leases import Leases
+
+log = logging.getLogger(__name__)
+
+_MINUTE = timedelta(minutes=1)
+
+
+class RefreshingClock(Clock, Protocol):
+    """A clock that follows another one, such as the database's."""
+
+    async def refresh(self) -> None:
+        """Read the other clock again."""
+        ...
+
+
+class Jobs:
+    """Runs on every replica; `leases` lets one of them do the cleanup in each period.
+
+    `wake` is the courier's: reminders and notices are in the outbox once a batch is committed.
+    """
+
+    def __init__(
+        self,
+        expiry: Expiry,
+        leases: Leases,
+        conversations: Conversations,
+        clock: Clock | RefreshingClock,
+        *,
+        bot_id: int,
+        wake: Callable[[], None],
+        every: timedelta,
+        batch: int,
+    ) -> None:
+        self._expiry = expiry
+        self._leases = leases
+        self._conversations = conversations
+        self._clock = clock
+        self._bot_id = bot_id
+        self._wake = wake
+        self._every = every
+        self._batch = batch
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; call it once, inside the running loop."""
+        # Looked at more often than the period: whoever comes first after its end does the work, also after a restart.
+        look = min(self._every / 10, _MINUTE)
+        self._tasks.append(asyncio.create_task(self._repeat(self.cleanup_once, look), name="cleanup"))
+        refresh = getattr(self._clock, "refresh", None)
+        if refresh is not None:
+            self._tasks.append(asyncio.create_task(self._repeat(refresh, _MINUTE), name="database clock"))
+
+    async def stop(self) -> None:
+        """Cut what runs; a batch not yet committed is rolled back and done by the next period."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def cleanup_once(self) -> bool:
+        """Do the period's work unless another process has; tell whether this one did."""
+        if not await self._leases.once("cleanup", self._every):
+            return False
+        await self.cleanup()
+        return True
+
+    async def cleanup(self) -> None:
+        """Remind, delete, prune: batch after batch until nothing is due."""
+        while await self._expiry.remind_due(now=self._clock.now(), batch=self._batch):
+            self._wake()
+        while deleted := await self._expiry.expire_due(now=self._clock.now(), batch=self._batch):
+            self._wake()
+            log.info("%d unconfirmed accounts deleted", len(deleted))
+            for telegram_id in deleted:
+                await self._conversations.forget(self._bot_id, telegram_id)
+        await self._expiry.prune_applied(now=self._clock.now())
+
+    async def _repeat(self, work: Callable[[], Awaitable[object]], pause: timedelta) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                if storage_is_away(error):
+                    log.warning("storage is away, %s is tried again later", work.__name__)
+                else:
+                    log.exception("%s failed", work.__name__)
+            await asyncio.sleep(pause.total_seconds())

@@ -1,0 +1,81 @@
+"""Around every update of a person: open the turn, say refusals in words, keep the talk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import BaseMiddleware
+from aiogram.enums import ChatType
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message, TelegramObject, Update
+
+from handlers.errors import explain
+from handlers.meaning import offers_of
+from handlers.screens import Screen
+from handlers.talk import Talk
+from handlers.turn import Room, Turn
+from storage.accounts import Accounts
+from storage.clock import Clock
+from storage.errors import Refusal
+from storage.models import UpdateRef
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class TurnMiddleware(BaseMiddleware):
+    """Outer middleware of the update, inside aiogram's own: the FSM context it uses is the open conversation."""
+
+    def __init__(self, room: Room, accounts: Accounts, clock: Clock) -> None:
+        """Take what all turns share, and where a lost conversation is rebuilt from."""
+        self.room = room
+        self.accounts = accounts
+        self.clock = clock
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Run one private message, edit or press as a turn; anything else passes as it is."""
+        assert isinstance(event, Update)  # noqa: S101 - registered on the update observer only
+        subject = event.message or event.edited_message or event.callback_query
+        if subject is None or not _is_private(subject) or subject.from_user is None:
+            return await handler(event, data)
+        state: FSMContext = data["state"]
+        update = UpdateRef(subject.from_user.id, event.update_id)
+        turn = await self._open(subject, update, state)
+        if isinstance(subject, Message):
+            if event.edited_message is not None:
+                if subject.message_id != turn.talk.latest:
+                    return None
+                # An edit of the newest message is a new answer: the routers see it as a message.
+                event = event.model_copy(update={"message": subject, "edited_message": None})
+            turn.talk.latest = subject.message_id
+        turn.interpret()
+        data.update(turn=turn, raw_state=turn.step)
+        try:
+            reply = await handler(event, data)
+        except Refusal as refusal:
+            reply = await explain(refusal, turn, self.accounts)
+        await state.set_data(turn.talk.dump())
+        return reply
+
+    async def _open(self, subject: Message | CallbackQuery, update: UpdateRef, state: FSMContext) -> Turn:
+        """Load the talk; when Redis has none, rebuild it from the account, which is the truth."""
+        kept = await state.get_data()
+        if kept:
+            turn = Turn(self.room, subject, update, Talk.load(kept), state, self.clock.now())
+            turn.step = await state.get_state()
+            return turn
+        account = await self.accounts.of(update.telegram_id)
+        code = subject.from_user.language_code if subject.from_user else None
+        language = account.language if account else self.room.texts.pick(code)
+        # A lost record may have left the phone step's keyboard on the screen: the next prompt takes it away.
+        talk = Talk(language=language, keyboard=account is not None)
+        turn = Turn(self.room, subject, update, talk, state, self.clock.now())
+        await turn.locate(account)
+        prompt: Screen = turn.prompt()
+        talk.offers = () if prompt.reply_keyboard else offers_of([prompt])
+        return turn
+
+
+def _is_private(subject: Message | CallbackQuery) -> bool:
+    message = subject if isinstance(subject, Message) else subject.message
+    return message is not None and message.chat.type == ChatType.PRIVATE

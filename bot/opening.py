@@ -1,0 +1,89 @@
+"""Opening what keeps the truth and the conversation: a configured server, or the embedded one in DATA_DIR."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.failures import StartFailed
+from bot.settings import Settings
+from bot.valkey import Valkey, ValkeyFailed
+from storage.database import Database
+from storage.migrations import SchemaState, migrate, schema_state
+from storage.redis import connect
+
+log = logging.getLogger(__name__)
+
+
+def database_url(settings: Settings) -> str:
+    """Return DATABASE_URL, or the SQLite file in DATA_DIR."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return f"sqlite:///{settings.data_dir.absolute() / 'bot.db'}"
+
+
+async def open_redis(settings: Settings, stack: AsyncExitStack) -> tuple[Redis, bool]:
+    """Return a client that answers, and whether its server is embedded. Raises StartFailed."""
+    embedded = settings.redis_url is None
+    if settings.redis_url is not None:
+        url = settings.redis_url.get_secret_value()
+    else:
+        valkey = Valkey(settings.data_dir / "valkey")
+        try:
+            await valkey.start()
+        except ValkeyFailed as error:
+            raise StartFailed(str(error)) from error
+        stack.push_async_callback(valkey.stop)
+        url = valkey.url
+    client = connect(url)
+    stack.push_async_callback(client.aclose)
+    try:
+        await client.ping()
+    except (RedisError, OSError) as error:
+        raise StartFailed(f"REDIS_URL: the server cannot be reached ({error})") from error
+    return client, embedded
+
+
+async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+    """Return a database whose schema is this version's. Raises StartFailed.
+
+    A SQLite file is for one serving process and is migrated by it; an older PostgreSQL is refused until
+    `python -m bot migrate`, since other replicas may still serve it.
+    """
+    database = Database(database_url(settings))
+    stack.push_async_callback(database.dispose)
+    try:
+        if not database.is_postgresql:
+            _lock_file(Path(str(database.url.database)), stack)
+            await migrate(database_url(settings))
+        state = await schema_state(database)
+    except (SQLAlchemyError, OSError) as error:
+        raise StartFailed(f"DATABASE_URL: the database cannot be used ({_reason(error)})") from error
+    if state in {SchemaState.EMPTY, SchemaState.OLDER}:
+        raise StartFailed("DATABASE_URL: the tables are older than this version; run: python -m bot migrate")
+    if state is SchemaState.NEWER:
+        raise StartFailed("DATABASE_URL: the tables are newer than this version; run the newer version")
+    return database
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+
+
+def _lock_file(path: Path, stack: AsyncExitStack) -> None:
+    """Hold the SQLite file for this process; the lock ends with the process, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = stack.enter_context(path.with_name(f"{path.name}.serving").open("ab"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartFailed(
+            f"DATABASE_URL: {path} is served by another process; SQLite is for one, PostgreSQL for several"
+        ) from None

@@ -1,0 +1,203 @@
+"""How settings are written: durations, windows, lists and addresses, read and written back.
+
+Every reader raises ValueError with a message that says what is wrong and what to write; it never repeats a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+from storage.limits import Window
+
+# libphonenumber's PhoneNumberType, in lower case.
+NUMBER_TYPES = (
+    "mobile",
+    "fixed_line_or_mobile",
+    "fixed_line",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _text(value: Any) -> str:
+    return str(value).strip()
+
+
+def read_duration(value: Any) -> timedelta:
+    """Read `60s`, `10m`, `24h` or `90d`: a whole number of seconds, minutes, hours or days, more than nothing."""
+    if isinstance(value, timedelta):
+        return value
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", _text(value))
+    if not found:
+        raise ValueError(f"{_text(value)!r} is no duration; write for example 60s, 10m, 24h or 90d")
+    return timedelta(seconds=int(found[1]) * UNITS[found[2]])
+
+
+def read_window(value: Any) -> Window:
+    """Read `3/1h`: at most 3 within any hour."""
+    if isinstance(value, Window):
+        return value
+    found = re.fullmatch(r"([1-9][0-9]{0,5})/([0-9]+[smhd])", _text(value))
+    if not found:
+        raise ValueError(f"{_text(value)!r} is no limit; write a count and a period, for example 3/1h")
+    return Window(int(found[1]), read_duration(found[2]))
+
+
+def list_of(read: Callable[[str], Any], what: str) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a reader of comma-separated values, each read by `read`; none and repeated ones are refused."""
+
+    def read_list(value: Any) -> tuple[Any, ...]:
+        parts = value if isinstance(value, (tuple, list)) else [part.strip() for part in _text(value).split(",")]
+        found = tuple(read(part) for part in parts if part != "")
+        if not found:
+            raise ValueError(f"at least one of {what} is needed")
+        for item in found:
+            if what != "the durations" and found.count(item) > 1:
+                raise ValueError(f"{written(item)} stands there twice; write it once")
+        return found
+
+    return read_list
+
+
+def one_of(choices: Iterable[str]) -> Callable[[Any], str]:
+    """Return a reader of one of `choices`, whatever the case."""
+    known = {choice.casefold(): choice for choice in choices}
+
+    def read(value: Any) -> str:
+        try:
+            return known[_text(value).casefold()]
+        except KeyError:
+            raise ValueError(f"{_text(value)!r} is unknown; write one of {', '.join(known.values())}") from None
+
+    return read
+
+
+def read_country(value: Any) -> str:
+    """Read an ISO 3166-1 code of a country whose numbers libphonenumber knows."""
+    code = _text(value).upper()
+    if code not in SUPPORTED_REGIONS:
+        raise ValueError(f"{_text(value)!r} is no country; write ISO codes of two letters, for example RU,KZ")
+    return code
+
+
+def read_switch(value: Any) -> bool:
+    """Read `true` or `false`."""
+    return value if isinstance(value, bool) else one_of(("true", "false"))(value) == "true"
+
+
+def read_zone(value: Any) -> ZoneInfo:
+    """Read a time zone by its name in the IANA database."""
+    try:
+        return value if isinstance(value, ZoneInfo) else ZoneInfo(_text(value))
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{_text(value)!r} is no time zone; write for example Europe/Moscow") from None
+
+
+def whole_number(low: int, high: int) -> Callable[[Any], int]:
+    """Return a reader of a whole number from `low` to `high`, both included."""
+
+    def read(value: Any) -> int:
+        text = _text(value)
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError(f"{text!r} is not in range; write a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this very machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _split(value: Any) -> tuple[str, str, str]:
+    """Return the address, its scheme and its host."""
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", 0
+    if not host or port == 0 or re.search(r"[\s<>\"]", text):
+        raise ValueError("is no web address; write for example https://example.com/page")
+    return text, parts.scheme, host
+
+
+def read_link(value: Any) -> str:
+    """Read an address that people open: http or https."""
+    text, scheme, _ = _split(value)
+    if scheme not in ("https", "http"):
+        raise ValueError("is no web address; write one that begins with https://")
+    return text
+
+
+def read_service_url(value: Any) -> str:
+    """Read the base address of a service that is sent secrets: https, or http on this machine; no trailing slash."""
+    text, scheme, host = _split(value)
+    if scheme != "https" and not (scheme == "http" and is_loopback(host)):
+        raise ValueError("plain http is for this machine only; write an address that begins with https://")
+    if urlsplit(text).query or urlsplit(text).fragment or "@" in urlsplit(text).netloc:
+        raise ValueError("is a base address; write it without a name, a password, a question mark or a hash")
+    return text.rstrip("/")
+
+
+def written(value: Any) -> str:
+    """Write a value the way it is given in the environment: the opposite of the readers; nothing given is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, timedelta):
+        seconds = int(value.total_seconds())
+        # Days are written for periods of days; 24h reads better than 1d and is what the documents say.
+        unit = next(name for name in "dhms" if seconds % UNITS[name] == 0 and (name != "d" or seconds > 2 * UNITS["d"]))
+        return f"{seconds // UNITS[unit]}{unit}"
+    if isinstance(value, Window):
+        return f"{value.count}/{written(value.period)}"
+    if isinstance(value, tuple):
+        return ",".join(written(item) for item in value)
+    return str(value)
+
+
+def like(pattern: str, advice: str) -> AfterValidator:
+    """Return a check that a text or secret matches `pattern` as a whole; the message is `advice`, never the value."""
+
+    def check(value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is not None and not re.fullmatch(pattern, text):
+            raise ValueError(f"is not of the right form; {advice}")
+        return value
+
+    return AfterValidator(check)
+
+
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
+Durations = Annotated[tuple[timedelta, ...], NoDecode, BeforeValidator(list_of(read_duration, "the durations"))]
+OneWindow = Annotated[Window, NoDecode, BeforeValidator(read_window)]
+Windows = Annotated[tuple[Window, ...], NoDecode, BeforeValidator(list_of(read_window, "the limits"))]
+Switch = Annotated[bool, BeforeValidator(read_switch)]
+Link = Annotated[str, BeforeValidator(read_link)]
+ServiceUrl = Annotated[str, BeforeValidator(read_service_url)]

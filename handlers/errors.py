@@ -1,0 +1,148 @@
+"""Refusals in words: what happened, and what to do next. Nothing typed is lost, and there is always a way on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from handlers import keyboards
+from handlers.moments import seconds_until
+from handlers.registration import addresses, country_names, numbers
+from handlers.reply import Reply
+from handlers.screens import Screen
+from handlers.states import Registration
+from handlers.turn import Turn
+from storage import errors
+from storage.accounts import Accounts
+from storage.errors import Limit, Refusal
+
+_AT_PHONE = frozenset({Registration.phone.state, Registration.country.state})
+_AT_EMAIL = frozenset({Registration.email.state})
+# These may say that the account is no longer where the conversation is, unless the step itself was just answered.
+_STEPS_OF: dict[type[Refusal], frozenset[str | None]] = {
+    errors.NoAccount: frozenset(),
+    errors.NothingToResend: frozenset(),
+    errors.AddressTaken: _AT_EMAIL,
+    errors.NumberTaken: _AT_PHONE,
+}
+
+
+async def explain(refusal: Refusal, turn: Turn, accounts: Accounts) -> Reply:
+    """Return the answer to a refused request. Every Refusal has its words here; an unknown one is a KeyError."""
+    turn.talk.paused = False
+    words = _WORDS[type(refusal)]
+    stays = _STEPS_OF.get(type(refusal))
+    if stays is not None and turn.step not in stays:
+        await turn.locate(await accounts.of(turn.telegram_id))
+    return words(refusal, turn)
+
+
+def _no_at_sign(refusal: addresses.NoAtSign, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-email-no-at")))
+
+
+def _impossible_domain(refusal: addresses.ImpossibleDomain, turn: Turn) -> Reply:
+    text = turn.html("registration-email-domain", domain=refusal.domain)
+    if refusal.suggestion is None:
+        return turn.say(Screen(text))
+    # A slip such as gmail,com: leaving it as typed would lead nowhere, so the other spelling is all there is to take.
+    turn.talk.candidate = refusal.suggestion
+    text += "\n\n" + turn.html("registration-email-meant", suggested=refusal.suggestion)
+    return turn.say(Screen(text, keyboards.email_meant(turn, refusal.suggestion.rpartition("@")[2])))
+
+
+def _disposable_domain(refusal: addresses.DisposableDomain, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-email-disposable", domain=refusal.domain)))
+
+
+def _impossible_address(refusal: addresses.ImpossibleAddress, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-email-impossible")))
+
+
+def _address_taken(refusal: errors.AddressTaken, turn: Turn) -> Reply:
+    notice = Screen(turn.html("registration-email-taken"), keyboards.taken(turn, mine=False))
+    return turn.say(notice) if turn.talk.email else turn.say(notice, turn.prompt())
+
+
+def _invalid_number(refusal: numbers.InvalidNumber, turn: Turn) -> Reply:
+    return turn.say(
+        Screen(
+            turn.html(
+                "registration-phone-invalid",
+                country=country_names.name(refusal.country, turn.talk.language),
+                calling_code=country_names.calling_code(refusal.country),
+                example=numbers.example(refusal.country),
+            )
+        )
+    )
+
+
+def _country_not_allowed(refusal: numbers.CountryNotAllowed, turn: Turn) -> Reply:
+    allowed = ", ".join(country_names.name(country, turn.talk.language) for country in turn.product.countries)
+    return turn.say(Screen(turn.html("registration-phone-country", allowed=allowed)))
+
+
+def _number_type(refusal: numbers.NumberTypeRefused, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-phone-type")))
+
+
+def _anonymous(refusal: numbers.AnonymousNumber, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-phone-anonymous")))
+
+
+def _number_taken(refusal: errors.NumberTaken, turn: Turn) -> Reply:
+    # Only a number just typed can still be claimed: after a proof the offer would lead in a circle.
+    notice = Screen(turn.html("registration-phone-taken"), keyboards.taken(turn, mine=turn.talk.taken is not None))
+    return turn.say(notice) if turn.talk.keyboard else turn.say(notice, turn.prompt())
+
+
+def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Reply:
+    until = turn.moment(refusal.retry_at)
+    if refusal.limit is Limit.ADDRESSES_PER_PERSON:
+        return turn.say(Screen(turn.html("registration-email-limit", until=until)))
+    key = "registration-code-limit" if refusal.limit is Limit.WRONG_CODES else "registration-phone-limit"
+    at_code = turn.step == Registration.code.state
+    return turn.say(Screen(turn.html(key, until=until), keyboards.change_number(turn) if at_code else ()))
+
+
+def _resend_too_early(refusal: errors.ResendTooEarly, turn: Turn) -> Reply:
+    return turn.alert(turn.html("code-help-resend-in", seconds_until(refusal.retry_at, turn.now)))
+
+
+def _pending(refusal: Refusal, turn: Turn) -> Reply:
+    return turn.ask(Screen(turn.html("registration-outdated")))
+
+
+def _wrong_code(refusal: errors.WrongCode, turn: Turn) -> Reply:
+    if refusal.tries_left == 0:
+        return turn.say(Screen(turn.html("registration-code-wrong-last"), keyboards.code_help(turn)))
+    return turn.say(Screen(turn.html("registration-code-wrong", refusal.tries_left), keyboards.code(turn)))
+
+
+def _code_expired(refusal: errors.CodeExpired, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-code-expired"), keyboards.code_help(turn)))
+
+
+def _too_many_tries(refusal: errors.TooManyTries, turn: Turn) -> Reply:
+    return turn.say(Screen(turn.html("registration-code-too-many"), keyboards.code_help(turn)))
+
+
+_WORDS: dict[type[Refusal], Callable[[Any, Turn], Reply]] = {
+    addresses.NoAtSign: _no_at_sign,
+    addresses.ImpossibleDomain: _impossible_domain,
+    addresses.DisposableDomain: _disposable_domain,
+    addresses.ImpossibleAddress: _impossible_address,
+    numbers.InvalidNumber: _invalid_number,
+    numbers.CountryNotAllowed: _country_not_allowed,
+    numbers.NumberTypeRefused: _number_type,
+    numbers.AnonymousNumber: _anonymous,
+    errors.AddressTaken: _address_taken,
+    errors.NumberTaken: _number_taken,
+    errors.LimitReached: _limit_reached,
+    errors.ResendTooEarly: _resend_too_early,
+    errors.NothingToResend: _pending,
+    errors.NoAccount: _pending,
+    errors.WrongCode: _wrong_code,
+    errors.CodeExpired: _code_expired,
+    errors.TooManyTries: _too_many_tries,
+}

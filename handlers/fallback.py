@@ -1,0 +1,59 @@
+"""What nothing else expects: the pending step's prompt as a new message, never silence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from aiogram import Bot, Router
+from aiogram.types import ChatMemberUpdated, Message
+
+from handlers import keyboards
+from handlers.filters import InGroup, Private
+from handlers.reply import Reply
+from handlers.screens import Screen
+from handlers.states import Registration
+from handlers.turn import Event, Room, Turn
+from storage.accounts import Accounts
+from storage.clock import Clock
+from storage.leases import Leases
+
+GROUP_SILENCE = timedelta(minutes=10)
+
+
+def create_router() -> Router:
+    """Route what is left: private messages and presses, groups, blocking. Registered last."""
+    router = Router(name="fallback")
+    router.message.register(pending, Private())
+    router.callback_query.register(pending, Private())
+    router.message.register(point_to_private_chat, InGroup())
+    router.my_chat_member.register(note_blocking)
+    return router
+
+
+async def pending(event: Event, turn: Turn) -> Reply:
+    """Ask the pending step again; who cancelled is only offered to go on; who is confirmed gets the final message."""
+    if turn.talk.paused:
+        return turn.say(Screen(turn.html("menu-paused"), keyboards.cancel(turn)))
+    return turn.say(turn.prompt(), by_http=turn.step == Registration.done.state)
+
+
+async def point_to_private_chat(message: Message, bot: Bot, room: Room, leases: Leases) -> Reply | None:
+    """Answer a command or mention addressed to the bot with a link to the private chat, once per 10 minutes."""
+    if not _is_addressed(message, f"@{room.product.bot_username}".casefold()):
+        return None
+    if not await leases.once(f"group:{bot.id}:{message.chat.id}", GROUP_SILENCE):
+        return None
+    language = room.texts.pick(message.from_user.language_code if message.from_user else None)
+    screen = Screen(room.texts.html(language, "group-answer", url=f"https://t.me/{room.product.bot_username}?start=go"))
+    return Reply(last=screen.send(message.chat.id, language))
+
+
+def _is_addressed(message: Message, name: str) -> bool:
+    texts = [entity.extract_from(message.text or "").casefold() for entity in message.entities or ()]
+    return any(text == name or (text.startswith("/") and text.endswith(name)) for text in texts)
+
+
+async def note_blocking(change: ChatMemberUpdated, accounts: Accounts, clock: Clock) -> None:
+    """Remember who blocked the bot: nothing is sent to them until they come back."""
+    blocked = change.new_chat_member.status == "kicked"
+    await accounts.mark_blocked(change.from_user.id, blocked=blocked, now=clock.now())

@@ -1,0 +1,72 @@
+"""Asynchronous filters: a synchronous one costs a thread hop each (performance text)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiogram.enums import ChatType
+from aiogram.filters import Filter
+from aiogram.types import CallbackQuery, Message
+
+from handlers.turn import Turn
+
+
+class Private(Filter):
+    """A message in the private chat of a person, or a press there."""
+
+    async def __call__(self, event: Message | CallbackQuery, turn: Turn | None = None) -> bool:
+        """Pass when a turn was opened for this update."""
+        return turn is not None
+
+
+class InGroup(Filter):
+    """A message in a group."""
+
+    async def __call__(self, message: Message) -> bool:
+        """Pass for groups of either kind."""
+        return message.chat.type in {ChatType.GROUP, ChatType.SUPERGROUP}
+
+
+class Acting(Filter):
+    """A button was pressed, its label typed, or answered; `action` may end with `:` to take an argument."""
+
+    def __init__(self, action: str) -> None:
+        """Take the callback data, or its beginning up to and with a colon."""
+        self.action = action
+
+    async def __call__(self, event: Message | CallbackQuery, turn: Turn) -> bool:
+        """Pass when the update means this action."""
+        if turn.action is None:
+            return False
+        return turn.action.startswith(self.action) if self.action.endswith(":") else turn.action == self.action
+
+
+class YesOrNo(Filter):
+    """A bare yes or no that no button on offer stands for: the step says what it means."""
+
+    async def __call__(self, message: Message, turn: Turn) -> bool:
+        """Pass when the text is one."""
+        return turn.says("yes") or turn.says("no")
+
+
+class Text(Filter):
+    """A text message, optionally one that `accepts` recognises."""
+
+    def __init__(self, accepts: Callable[[str], bool] | None = None) -> None:
+        """Take a pure, quick predicate over the text."""
+        self.accepts = accepts
+
+    async def __call__(self, message: Message) -> bool:
+        """Pass for such a text; commands are never a step's data."""
+        text = message.text
+        if not text or text.startswith("/"):
+            return False
+        return self.accepts is None or self.accepts(text)
+
+
+class Contact(Filter):
+    """A shared contact."""
+
+    async def __call__(self, message: Message) -> bool:
+        """Pass for any contact, own or foreign."""
+        return message.contact is not None

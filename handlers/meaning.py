@@ -1,0 +1,73 @@
+"""What a typed text means when buttons are on offer: their labels, a bare yes or no, an option's number.
+
+Telegram drops a button press it could not deliver for 150 s while a message waits 24 h, so every button has a text
+equivalent (product text, section 1).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from handlers.screens import Screen
+
+YES = frozenset({"да", "yes", "y", "ага", "ок", "ok"})
+NO = frozenset({"нет", "no", "n"})
+_KEPT = frozenset("@.+_")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One button on offer as the conversation record keeps it."""
+
+    labels: tuple[str, ...]
+    action: str
+    answer: str = ""
+
+    def dump(self) -> list[object]:
+        """Return the JSON form."""
+        return [list(self.labels), self.action, self.answer]
+
+    @staticmethod
+    def load(value: Sequence[object]) -> Offer:
+        """Return the offer of a JSON form."""
+        labels, action, answer = value
+        assert isinstance(labels, list)  # noqa: S101 - our own record, written by dump()
+        return Offer(tuple(str(label) for label in labels), str(action), str(answer))
+
+
+def plain(text: str) -> str:
+    """Return a text as labels are compared: no case, no emoji, no ☐ or ☑, no punctuation, single spaces."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("ё", "е")
+    return " ".join("".join(c if c.isalnum() or c in _KEPT else " " for c in folded).split())
+
+
+def offers_of(screens: Iterable[Screen]) -> tuple[Offer, ...]:
+    """Return what these screens put on offer; a link button's action is `link:` and its address."""
+    return tuple(
+        Offer(
+            labels=tuple(sorted({plain(label) for label in button.labels.values()})),
+            action=f"link:{button.url}" if button.url else button.action,
+            answer=button.answer,
+        )
+        for screen in screens
+        for button in screen.buttons()
+    )
+
+
+def by_label(text: str, offers: Iterable[Offer]) -> str | None:
+    """Return the action of the button whose full label was typed, in any language."""
+    typed = plain(text)
+    return next((offer.action for offer in offers if typed and typed in offer.labels), None)
+
+
+def by_answer(text: str, offers: Sequence[Offer], *, numbered: bool) -> str | None:
+    """Return the action that a bare yes or no, or (where the message numbers its options) a number, stands for."""
+    typed = plain(text)
+    answer = "yes" if typed in YES else "no" if typed in NO else ""
+    if answer:
+        return next((offer.action for offer in offers if offer.answer == answer), None)
+    if numbered and typed.isdecimal() and 1 <= int(typed) <= len(offers):
+        return offers[int(typed) - 1].action
+    return None

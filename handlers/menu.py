@@ -1,0 +1,123 @@
+"""The commands that work at any step, and the buttons that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiogram import Router
+from aiogram.filters import Command
+
+from handlers import keyboards
+from handlers.filters import Acting, Private
+from handlers.reply import Reply
+from handlers.screens import Rows, Screen
+from handlers.states import Registration
+from handlers.turn import Event, Turn
+from storage.accounts import Accounts
+
+_BEFORE = {
+    Registration.terms.state: Registration.email,
+    Registration.phone.state: Registration.terms,
+    Registration.country.state: Registration.phone,
+    Registration.code.state: Registration.phone,
+}
+
+
+def create_router() -> Router:
+    """Route the commands, then the buttons that are offered at more than one step."""
+    router = Router(name="menu")
+    commands: dict[str, Callable[..., Awaitable[Reply]]] = {
+        "back": back, "cancel": cancel, "help": show_help, "language": ask_language,
+        "support": support, "privacy": privacy, "delete": ask_delete,
+    }  # fmt: skip
+    for command, handler in commands.items():
+        router.message.register(handler, Private(), Command(command))
+    buttons: dict[str, Callable[..., Awaitable[Reply]]] = {
+        "back": back, "continue": go_on, "delete": ask_delete, "delete:yes": delete,
+        "language:": choose_language, "link:": send_link,
+    }  # fmt: skip
+    for action, handler in buttons.items():
+        router.message.register(handler, Private(), Acting(action))
+        router.callback_query.register(handler, Private(), Acting(action))
+    return router
+
+
+async def back(event: Event, turn: Turn) -> Reply:
+    """Ask the previous step again; its old answer stays until a new one is accepted."""
+    state = _BEFORE.get(turn.step)
+    if state is None:
+        return turn.ask(*([Screen(turn.html("menu-back-first"))] if turn.step == Registration.email.state else []))
+    await turn.move(state)
+    return turn.ask()
+
+
+async def go_on(event: Event, turn: Turn, accounts: Accounts) -> Reply:
+    """Ask what is pending now, wherever the person had gone back to."""
+    return await turn.proceed(await accounts.of(turn.telegram_id))
+
+
+async def cancel(event: Event, turn: Turn, accounts: Accounts) -> Reply:
+    """Stop asking; say until when the account waits."""
+    if turn.step == Registration.done.state:
+        return turn.ask()
+    turn.talk.paused = True
+    account = await accounts.of(turn.telegram_id)
+    key = "menu-cancel" if account is None else "menu-cancel-until"
+    until = turn.moment(account.expires_at) if account else ""
+    return turn.say(Screen(turn.html(key, until=until), keyboards.cancel(turn)))
+
+
+async def show_help(event: Event, turn: Turn) -> Reply:
+    """Say what this is for, what can be typed, and where to read and watch more."""
+    product = turn.product
+    rows: Rows = ((turn.link("button-help-article", product.help_url),),) if product.help_url else ()
+    rows += ((turn.link("button-video", product.video_url),),) if product.video_url else ()
+    rows += ((turn.link("button-support", product.support_url),), (turn.button("button-continue", "continue"),))
+    return turn.say(Screen(turn.html("menu-help", product=product.name), rows))
+
+
+async def support(event: Event, turn: Turn) -> Reply:
+    """Give the way to support."""
+    return turn.say(Screen(turn.html("menu-support"), keyboards.link(turn, "button-support", turn.product.support_url)))
+
+
+async def privacy(event: Event, turn: Turn) -> Reply:
+    """Say what is kept, for how long, and give the policy."""
+    return turn.say(Screen(turn.html("menu-privacy"), keyboards.link(turn, "button-privacy", turn.product.privacy_url)))
+
+
+async def ask_language(event: Event, turn: Turn) -> Reply:
+    """Offer the languages there are."""
+    return turn.say(Screen(turn.html("menu-language"), keyboards.language(turn), numbered=True))
+
+
+async def choose_language(event: Event, turn: Turn, accounts: Accounts) -> Reply:
+    """Speak this language from now on, and ask the pending step in it."""
+    language = (turn.action or "").rpartition(":")[2]
+    if language not in turn.room.texts.languages:
+        return turn.ask()
+    await accounts.set_language(turn.update, language)
+    turn.talk.language = language
+    return turn.ask(Screen(turn.html("menu-language-chosen")))
+
+
+async def ask_delete(event: Event, turn: Turn) -> Reply:
+    """Ask once whether everything is to be erased."""
+    return turn.say(Screen(turn.html("menu-delete"), keyboards.delete(turn)))
+
+
+async def delete(event: Event, turn: Turn, accounts: Accounts) -> Reply:
+    """Erase everything personal. Only while the question is the newest on offer: an old button must not erase."""
+    if not turn.offers("delete:yes"):
+        return turn.ask()
+    await accounts.erase(turn.update, now=turn.now)
+    await turn.forget()
+    return turn.say(Screen(turn.html("menu-deleted"), removes_keyboard=True))
+
+
+async def send_link(event: Event, turn: Turn) -> Reply:
+    """Send the link to who typed the label of a link button. A press never comes here: such data is crafted."""
+    url = (turn.action or "").removeprefix("link:")
+    if not turn.offers(turn.action or ""):
+        return turn.ask()
+    return turn.say(Screen(turn.html("menu-link", url=url)))

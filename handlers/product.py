@@ -1,0 +1,39 @@
+"""What the operator's settings mean to the conversation: names, links, styles. Built once, in `bot/app.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+
+class TermsStyle(StrEnum):
+    """How the terms are accepted: a toggle and a button, or the button alone."""
+
+    CHECKBOX = "checkbox"
+    BUTTON = "button"
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product people register for, as they meet it; every field is a setting."""
+
+    name: str
+    bot_username: str
+    start_url: str
+    terms_url: str
+    terms_version: str
+    terms_style: TermsStyle
+    restore_password_url: str
+    support_url: str
+    help_url: str
+    video_url: str
+    privacy_url: str
+    phone_reason: str
+    countries: tuple[str, ...]
+    number_types: frozenset[str]
+    contact_needs_code: bool
+    reveal_existing: bool
+    time_zone: ZoneInfo
+    code_length: int
+    check_mail_domains: bool

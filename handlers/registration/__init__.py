@@ -1,0 +1,1 @@
+"""The registration itself: one file per step."""

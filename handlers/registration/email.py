@@ -1,0 +1,85 @@
+"""The e-mail step: one address, said back when it looks like a slip, counted against a day's limit."""
+
+from __future__ import annotations
+
+from aiogram import Router
+
+from handlers import keyboards
+from handlers.filters import Acting, Text
+from handlers.ports import MailDomains
+from handlers.product import Product
+from handlers.registration import addresses
+from handlers.reply import Reply
+from handlers.screens import Screen
+from handlers.states import Registration
+from handlers.talk import Talk
+from handlers.turn import Event, Step, Turn
+from storage.accounts import Accounts
+from storage.models import Account
+
+
+def create_router() -> Router:
+    """Route the hint's two buttons, then the address."""
+    router = Router(name="email")
+    for action, handler in (("email:hint", take_hint), ("email:keep", keep_as_typed)):
+        router.message.register(handler, Registration.email, Acting(action))
+        router.callback_query.register(handler, Registration.email, Acting(action))
+    router.message.register(give_address, Registration.email, Text())
+    return router
+
+
+def prompt(turn: Turn) -> Screen:
+    """Ask for the address; name the one given before."""
+    given = turn.talk.email
+    text = turn.html("registration-email-prompt")
+    if given:
+        text += "\n\n" + turn.html("registration-email-given", email=addresses.display(given))
+    return Screen(text, keyboards.email(turn))
+
+
+async def give_address(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+    """Take an address, unless it looks like a slip: then ask which one is meant."""
+    address = addresses.parse_address(turn.text)
+    suggestion = addresses.suggest(address)
+    if suggestion is None:
+        return await _accept(turn, accounts, mail_domains, address)
+    turn.talk.candidate = address
+    domain = suggestion.rpartition("@")[2]
+    text = turn.html("registration-email-hint", typed=addresses.display(address), suggested=suggestion)
+    return turn.say(Screen(text, keyboards.email_hint(turn, domain), numbered=True))
+
+
+async def take_hint(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+    """Take the suggested address."""
+    candidate = turn.talk.candidate
+    suggestion = addresses.suggest(candidate) if candidate else None
+    if suggestion is None:
+        return turn.ask()
+    return await _accept(turn, accounts, mail_domains, suggestion)
+
+
+async def keep_as_typed(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+    """Take the address as it was typed: the hint never refuses."""
+    candidate = turn.talk.candidate
+    if candidate is None:
+        return turn.ask()
+    return await _accept(turn, accounts, mail_domains, candidate)
+
+
+async def _accept(turn: Turn, accounts: Accounts, mail_domains: MailDomains, address: str) -> Reply:
+    domain = address.rpartition("@")[2]
+    if turn.product.check_mail_domains and await mail_domains.accepts_mail(domain) is False:
+        raise addresses.ImpossibleDomain(domain)
+    reveal = turn.product.reveal_existing
+    progress = await accounts.give_email(turn.update, address, verified=False, reveal=reveal, now=turn.now)
+    turn.talk.candidate = None
+    turn.talk.email = address
+    return await turn.proceed(progress)
+
+
+def is_done(account: Account | None, talk: Talk, product: Product) -> bool:
+    """An address is known: the account's, or before there is one the conversation's."""
+    return (account.email if account else talk.email) is not None
+
+
+STEP = Step("email", Registration.email, is_done, prompt)

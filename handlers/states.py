@@ -1,0 +1,16 @@
+"""Where a person is, as stored in the conversation record. Stored names: permanent."""
+
+from __future__ import annotations
+
+from aiogram.fsm.state import State, StatesGroup
+
+
+class Registration(StatesGroup):
+    """One state per step; `country` is the picker inside the phone step, `done` has nothing pending."""
+
+    email = State()
+    terms = State()
+    phone = State()
+    country = State()
+    code = State()
+    done = State()

@@ -1,0 +1,48 @@
+"""The little a conversation keeps between updates. Redis may lose it: all but a not yet stored e-mail is rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from handlers.meaning import Offer
+
+
+@dataclass
+class Talk:
+    """One person's conversation data; the step itself is the FSM state.
+
+    `email`: given, but not stored yet (no account before the terms). `candidate`: waits for the typo hint's answer.
+    `ticked`: the version of the terms whose box is ticked. `search`: what the country picker is
+    narrowed by. `number`: the number being proven. `taken`: a number found registered, for "this is my number".
+    `keyboard`: a reply keyboard may be on the person's screen. `latest`: id of the person's newest message.
+    """
+
+    language: str
+    email: str | None = None
+    candidate: str | None = None
+    ticked: str | None = None
+    country: str | None = None
+    search: str | None = None
+    number: str | None = None
+    taken: str | None = None
+    paused: bool = False
+    keyboard: bool = False
+    latest: int | None = None
+    numbered: bool = False
+    offers: tuple[Offer, ...] = field(default=())
+
+    def dump(self) -> dict[str, Any]:
+        """Return the JSON form, without what has its default."""
+        kept = {name: value for name, value in vars(self).items() if value not in (None, False, ())}
+        if self.offers:
+            kept["offers"] = [offer.dump() for offer in self.offers]
+        return kept
+
+    @staticmethod
+    def load(data: Mapping[str, Any]) -> Talk:
+        """Return the talk of a JSON form."""
+        values = dict(data)
+        values["offers"] = tuple(Offer.load(offer) for offer in values.get("offers", ()))
+        return Talk(**values)

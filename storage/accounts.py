@@ -1,0 +1,151 @@
+"""Accounts: one person, one account. Each public method is one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.confirmation import Confirmation
+from storage.database import Database
+from storage.errors import AddressTaken
+from storage.keys import Keys
+from storage.ledger import Ledger
+from storage.limits import Limits
+from storage.models import Account, AccountStatus, Progress, TermsAcceptance, UpdateRef
+from storage.personal import erase_personal
+from storage.records import account_of, account_with, hold
+from storage.tables import LookupKind, accounts, terms_acceptances
+
+
+class Accounts:
+    """Creates, reads, completes and erases accounts.
+
+    `terms_version` is the version in force: an account is complete only when it accepted this one.
+    """
+
+    def __init__(self, database: Database, keys: Keys, limits: Limits, terms_version: str) -> None:
+        self._database = database
+        self._limits = limits
+        self._ledger = Ledger(database, keys, limits)
+        self._confirmation = Confirmation(database, limits, terms_version)
+
+    async def of(self, telegram_id: int) -> Account | None:
+        """Return the person's account, None when there is none."""
+        async with self._database.read() as conn:
+            return await account_of(conn, telegram_id)
+
+    async def accept_terms(
+        self, update: UpdateRef, language: str, email: str | None, acceptance: TermsAcceptance, now: datetime
+    ) -> Progress:
+        """Record the acceptance and create the account, or renew the acceptance of the one there is.
+
+        `email` (normalised, claimed) is taken when the account has none. Raises AddressTaken or NumberTaken when that
+        completes the account and someone else's right is the better one.
+        """
+
+        async def work(conn: AsyncConnection) -> Progress:
+            account = await hold(conn, update.telegram_id, address=email)
+            if account is None:
+                account = await self._create(conn, update.telegram_id, language, email, now)
+            elif account.email is None and account.status is AccountStatus.PENDING:
+                await _set(conn, account, email=email, email_verified=False)
+            await _set(conn, account, language=language, terms_version=acceptance.version, terms_accepted_at=now)
+            await conn.execute(
+                sa.insert(terms_acceptances).values(
+                    id=self._database.new_id(), account_id=account.id, version=acceptance.version,
+                    language=acceptance.language, sentence_hash=acceptance.sentence_hash, accepted_at=now,
+                )
+            )  # fmt: skip
+            return await self._confirmation.complete(conn, await account_with(conn, account.id), now)
+
+        return await self._database.write(update, work)
+
+    async def give_email(
+        self, update: UpdateRef, email: str, *, verified: bool, reveal: bool, now: datetime
+    ) -> Progress | None:
+        """Take a normalised address; None while there is no account to keep it.
+
+        It counts as a look-up first. Raises LimitReached (addresses_per_person) before anything was looked up,
+        AddressTaken when a confirmed account holds it: with `reveal` at once, else only when this completes an account.
+        A `verified` address is taken from whoever merely claimed it. A confirmed account keeps the address it has.
+        """
+
+        async def work(conn: AsyncConnection) -> Progress | None:
+            account = await hold(conn, update.telegram_id, address=email)
+            limit = await self._ledger.look_up(conn, update.telegram_id, LookupKind.ADDRESS, email, now)
+            if limit is not None:
+                raise limit
+            confirmed = account is not None and account.status is AccountStatus.CONFIRMED
+            if account is not None and confirmed and account.email is not None:
+                return Progress(account)
+            # A confirmed account needs the address for itself alone, whatever is revealed to others.
+            held = await self._confirmation.address_is_held(conn, email, account, verified=verified)
+            if held and (reveal or confirmed):
+                raise AddressTaken
+            return None if account is None else await self._set_email(conn, account, email, verified, now)
+
+        return await self._database.write(update, work)
+
+    async def set_language(self, update: UpdateRef, language: str) -> None:
+        """Remember the person's language; nothing to do while there is no account."""
+
+        async def work(conn: AsyncConnection) -> None:
+            mine = accounts.c.telegram_id == update.telegram_id
+            await conn.execute(sa.update(accounts).where(mine).values(language=language))
+
+        await self._database.write(update, work)
+
+    async def mark_blocked(self, telegram_id: int, blocked: bool, now: datetime) -> None:
+        """Remember that the person blocked the bot (nothing is sent on its own initiative then), or came back."""
+
+        async def work(conn: AsyncConnection) -> None:
+            mine = accounts.c.telegram_id == telegram_id
+            await conn.execute(sa.update(accounts).where(mine).values(blocked_at=now if blocked else None))
+
+        await self._database.write(None, work)
+
+    async def erase(self, update: UpdateRef, now: datetime) -> bool:
+        """Delete the account and everything personal with it; False when there is none. The ledger keeps its HMACs."""
+
+        async def work(conn: AsyncConnection) -> bool:
+            account = await hold(conn, update.telegram_id)
+            if account is None:
+                return False
+            await erase_personal(conn, [(account.id, account.telegram_id)], now)
+            return True
+
+        return await self._database.write(update, work)
+
+    async def _create(
+        self, conn: AsyncConnection, telegram_id: int, language: str, email: str | None, now: datetime
+    ) -> Account:
+        account_id = self._database.new_id()
+        await conn.execute(
+            sa.insert(accounts).values(
+                id=account_id, telegram_id=telegram_id, status=AccountStatus.PENDING, language=language, email=email,
+                email_verified=False, created_at=now, expires_at=now + self._limits.unconfirmed_lifetime,
+            )
+        )  # fmt: skip
+        return await account_with(conn, account_id)
+
+    async def _set_email(
+        self, conn: AsyncConnection, account: Account, email: str, verified: bool, now: datetime
+    ) -> Progress:
+        # What was verified once is not unlearnt by typing it.
+        verified = verified or (account.email == email and account.email_verified)
+        account = replace(account, email=email, email_verified=verified)
+        confirmed = account.status is AccountStatus.CONFIRMED
+        displaced: list[int] = []
+        if verified or confirmed:
+            displaced = await self._confirmation.take_address(conn, account, email, now, confirming=confirmed)
+        await _set(conn, account, email=email, email_verified=verified)
+        progress = await self._confirmation.complete(conn, account, now)
+        return replace(progress, displaced=tuple(dict.fromkeys((*displaced, *progress.displaced))))
+
+
+async def _set(conn: AsyncConnection, account: Account, **values: Any) -> None:
+    await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(values))

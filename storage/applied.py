@@ -1,0 +1,97 @@
+"""Which updates were applied, and with what outcome: a redelivered update gets the same answer and no second effect.
+
+An outcome holds no personal data; the account and its number are read again when it is recalled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import errors
+from storage.errors import Limit, NoAccount, Refusal
+from storage.inserting import insert_unless_there
+from storage.models import CodeSent, Progress, UpdateRef
+from storage.records import account_of
+from storage.tables import applied_updates
+
+_REFUSALS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Refusal)}
+
+
+async def is_first(conn: AsyncConnection, update: UpdateRef, now: datetime) -> bool:
+    """Tell whether this update was never applied; waits for another transaction that is applying it right now."""
+    row = {"telegram_id": update.telegram_id, "update_id": update.update_id, "at": now}
+    return await insert_unless_there(conn, applied_updates, row)
+
+
+async def keep(conn: AsyncConnection, update: UpdateRef, outcome: object) -> None:
+    """Keep what the update came to, in the transaction that did it."""
+    await conn.execute(sa.update(applied_updates).where(_is(update)).values(outcome=encode(outcome)))
+
+
+async def recall(conn: AsyncConnection, update: UpdateRef) -> object:
+    """Return the kept outcome: a value, or a Refusal instance. NoAccount when the account it spoke of is gone."""
+    kept = (await conn.execute(sa.select(applied_updates.c.outcome).where(_is(update)))).scalar_one()
+    kind = kept["kind"]
+    if kind == "value":
+        return kept["value"]
+    if kind == "refusal":
+        return _decode_refusal(kept)
+    account = await account_of(conn, update.telegram_id)
+    if account is None:
+        return NoAccount()
+    number = account.asked_number or account.phone
+    if kind == "code_sent" and number is not None:
+        return CodeSent(account, number, kept["queued"], _moment(kept["resend_at"]))
+    return Progress(account, kept.get("confirmed_now", False), tuple(kept.get("displaced", ())))
+
+
+def encode(outcome: object) -> dict[str, Any]:
+    """Return an outcome as small JSON; raises TypeError for what is none."""
+    if isinstance(outcome, Progress):
+        return {"kind": "progress", "confirmed_now": outcome.confirmed_now, "displaced": list(outcome.displaced)}
+    if isinstance(outcome, CodeSent):
+        return {"kind": "code_sent", "queued": outcome.queued, "resend_at": _text(outcome.resend_at)}
+    if isinstance(outcome, Refusal):
+        return {"kind": "refusal", "name": type(outcome).__name__, **_data(outcome)}
+    if outcome is None or isinstance(outcome, bool):
+        return {"kind": "value", "value": outcome}
+    raise TypeError(f"{type(outcome).__name__} is no outcome of an update")
+
+
+def _data(refusal: Refusal) -> dict[str, Any]:
+    values = {name: getattr(refusal, name) for name in _names(type(refusal))}
+    return {name: _text(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _decode_refusal(kept: dict[str, Any]) -> Refusal:
+    kind = _REFUSALS[kept["name"]]
+    values = {name: kept[name] for name in _names(kind)}
+    if "retry_at" in values:
+        values["retry_at"] = _moment(values["retry_at"])
+    if "limit" in values:
+        values["limit"] = Limit(values["limit"])
+    return kind(**values)
+
+
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    if kind.__module__ != errors.__name__ or not is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} is no refusal of the storage")
+    return tuple(field.name for field in fields(kind))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _is(update: UpdateRef) -> sa.ColumnElement[bool]:
+    table = applied_updates.c
+    return sa.and_(table.telegram_id == update.telegram_id, table.update_id == update.update_id)

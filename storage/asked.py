@@ -1,0 +1,68 @@
+"""The challenge an account is being asked about, and which of its codes are live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.ledger import COUNTED
+from storage.limits import Limits
+from storage.tables import ASKED, ChallengeState, challenges, sends
+
+
+@dataclass(frozen=True)
+class SentCode:
+    """One code of a challenge that left, or is about to."""
+
+    n: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One account's proof of one number. `sent` is oldest first; what never left is not in it."""
+
+    id: UUID
+    number: str
+    country: str
+    key_id: str
+    codes: int
+    state: ChallengeState
+    last_action_at: datetime
+    sent: tuple[SentCode, ...]
+
+    def live_codes(self, limits: Limits, now: datetime) -> tuple[int, ...]:
+        """Return which codes are right now: the last few, each for its lifetime, while the session goes on."""
+        if self.state is not ChallengeState.OPEN or now >= self.last_action_at + limits.challenge_session:
+            return ()
+        return tuple(code.n for code in self.sent[-limits.live_codes :] if now < code.at + limits.code_lifetime)
+
+    def ends_at(self, limits: Limits) -> datetime:
+        """Return when the last live code stops being one, if nothing more happens."""
+        session = self.last_action_at + limits.challenge_session
+        return min(session, self.sent[-1].at + limits.code_lifetime) if self.sent else session
+
+    def resend_at(self, limits: Limits) -> datetime | None:
+        """Return when the next code may be asked for by the delays; None when this challenge allows no more."""
+        if not self.sent or len(self.sent) >= limits.sends_per_challenge:
+            return None
+        delay = limits.resend_delays[min(len(self.sent), len(limits.resend_delays)) - 1]
+        return self.sent[-1].at + delay
+
+
+async def asked_challenge(conn: AsyncConnection, account_id: UUID) -> Challenge | None:
+    """Return the challenge that still counts as asked (open, or dead after too many tries), None when there is none."""
+    asked = sa.and_(challenges.c.account_id == account_id, challenges.c.state.in_(ASKED))
+    row = (await conn.execute(sa.select(challenges).where(asked))).one_or_none()
+    if row is None:
+        return None
+    left = sa.select(sends.c.code_n, sends.c.at).where(sends.c.challenge_id == row.id, COUNTED).order_by(sends.c.code_n)
+    sent = tuple(SentCode(n, at) for n, at in (await conn.execute(left)).all())
+    return Challenge(
+        id=row.id, number=row.number, country=row.country, key_id=row.key_id, codes=row.codes,
+        state=ChallengeState(row.state), last_action_at=row.last_action_at, sent=sent,
+    )  # fmt: skip

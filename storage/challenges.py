@@ -1,0 +1,289 @@
+"""Proving a number: asking for a code, resending it, trying it. Each public method is one transaction."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import outbox
+from storage.asked import Challenge, asked_challenge
+from storage.confirmation import Confirmation
+from storage.database import Database
+from storage.errors import (
+    CodeExpired,
+    Limit,
+    LimitReached,
+    NoAccount,
+    NothingToResend,
+    NumberTaken,
+    ResendTooEarly,
+    TooManyTries,
+    WrongCode,
+)
+from storage.keys import Keys, UnknownKey
+from storage.ledger import Ledger, Recipient
+from storage.limits import Limits
+from storage.models import (
+    Account,
+    AccountStatus,
+    CodeSent,
+    PhoneProof,
+    Progress,
+    SendEvent,
+    SendState,
+    Timeline,
+    UpdateRef,
+)
+from storage.records import account_of, account_with, hold
+from storage.tables import ASKED, AttemptOutcome, ChallengeState, LookupKind, challenges, sends
+
+_STORY = timedelta(hours=24)
+
+
+class Challenges:
+    """The verification engine. Codes are derived (`Keys.code`), never stored."""
+
+    def __init__(self, database: Database, keys: Keys, limits: Limits, terms_version: str) -> None:
+        self._database = database
+        self._keys = keys
+        self._limits = limits
+        self._ledger = Ledger(database, keys, limits)
+        self._confirmation = Confirmation(database, limits, terms_version)
+
+    async def ask_code(
+        self,
+        update: UpdateRef,
+        number: str,
+        country: str,
+        language: str,
+        *,
+        own_contact: bool,
+        contact_needs_code: bool,
+        claim: bool,
+        reveal: bool,
+        now: datetime,
+    ) -> CodeSent | Progress:
+        """Start (or go on with) the proof of `number` (E.164, of ISO `country`); the SMS will be in `language`.
+
+        `own_contact`: Telegram vouches for the number, so it never counts as a look-up, and proves the number by
+        itself when no code is needed or a limit lets none leave. `claim`: the person says a registered number is
+        theirs. `reveal`: tell at once that someone else holds it. Raises NoAccount, NumberTaken, LimitReached.
+        """
+
+        async def work(conn: AsyncConnection) -> CodeSent | Progress:
+            account = await hold(conn, update.telegram_id, number=number)
+            if account is None:
+                raise NoAccount
+            if account.status is AccountStatus.CONFIRMED:
+                return Progress(account)
+            to = Recipient(update.telegram_id, number, country)
+            if not own_contact:
+                limit = await self._ledger.look_up(conn, update.telegram_id, LookupKind.NUMBER, number, now)
+                await self._refuse(conn, limit, to, None, now)
+            if account.phone == number:
+                return await self._confirmation.ask_no_more(conn, account, number, now)
+            if reveal and not claim and await self._confirmation.number_is_held(conn, number, account.id):
+                raise NumberTaken
+            if own_contact and not contact_needs_code:
+                return await self._confirmation.prove(conn, account, number, PhoneProof.CONTACT, now)
+            try:
+                return await self._ask(conn, account, to, language, own_contact, now)
+            except LimitReached:
+                # Nobody can lock owners out of their number by using its limits up.
+                if not own_contact:
+                    raise
+                return await self._confirmation.prove(conn, account, number, PhoneProof.CONTACT, now)
+
+        return await self._database.write(update, work)
+
+    async def resend(self, update: UpdateRef, language: str, now: datetime) -> CodeSent:
+        """Send one more code to the number being proven; earlier ones stay right.
+
+        When none is live any more it is the first of a new challenge; no limit starts anew by that. Raises NoAccount,
+        NothingToResend, ResendTooEarly, LimitReached.
+        """
+
+        async def work(conn: AsyncConnection) -> CodeSent:
+            account = await hold(conn, update.telegram_id)
+            if account is None:
+                raise NoAccount
+            challenge = await asked_challenge(conn, account.id)
+            if challenge is None:
+                raise NothingToResend
+            to = Recipient(update.telegram_id, challenge.number, challenge.country)
+            if not challenge.live_codes(self._limits, now):
+                return await self._send_first(conn, account, to, language, now)
+            due = challenge.resend_at(self._limits)
+            if due is not None and now < due:
+                raise ResendTooEarly(due)
+            await self._refuse(conn, await self._exhausted(conn, challenge, to, now), to, challenge, now)
+            return await self._send_next(conn, account, challenge, to, language, now)
+
+        return await self._database.write(update, work)
+
+    async def try_code(self, update: UpdateRef, code: str, now: datetime) -> Progress:
+        """Try a code (ASCII digits) against the live ones; a right one proves the number and may complete the account.
+
+        Raises NoAccount, NothingToResend, LimitReached (wrong_codes), CodeExpired and TooManyTries (neither compares
+        anything), WrongCode, and what completing may raise: NumberTaken, AddressTaken.
+        """
+
+        async def work(conn: AsyncConnection) -> Progress:
+            account = await hold(conn, update.telegram_id)
+            if account is None:
+                raise NoAccount
+            challenge = await asked_challenge(conn, account.id)
+            if account.status is AccountStatus.CONFIRMED or (challenge is None and account.phone is not None):
+                return Progress(account)
+            if challenge is None:
+                raise NothingToResend
+            to = Recipient(update.telegram_id, challenge.number, challenge.country)
+            limit = await self._ledger.wrong_codes(conn, to.telegram_id, to.number, now)
+            if limit is not None:
+                raise limit
+            left = await self._compare(conn, challenge, to, code, now)
+            if left is not None:
+                raise WrongCode(left)
+            return await self._confirmation.prove(conn, account, challenge.number, PhoneProof.CODE, now)
+
+        return await self._database.write(update, work)
+
+    async def timeline(self, telegram_id: int, now: datetime) -> Timeline:
+        """Return what became of the codes of the number being proven in the last 24 hours; changes nothing."""
+        async with self._database.read() as conn:
+            account = await account_of(conn, telegram_id)
+            challenge = None if account is None else await asked_challenge(conn, account.id)
+            if challenge is None:
+                return Timeline((), None)
+            to = Recipient(telegram_id, challenge.number, challenge.country)
+            story = (
+                sa.select(sends.c.at, sends.c.state, sends.c.refused_by)
+                .where(
+                    sends.c.person_hmac.in_(self._keys.persons(telegram_id)),
+                    sends.c.number_hmac.in_(self._keys.numbers(challenge.number)),
+                    sends.c.at > now - _STORY,
+                )
+                .order_by(sends.c.at, sends.c.code_n)
+            )
+            rows = (await conn.execute(story)).all()
+            events = tuple(SendEvent(at, SendState(state), refused_by) for at, state, refused_by in rows)
+            live = challenge.live_codes(self._limits, now)
+            due = challenge.resend_at(self._limits) if live else now
+            if due is not None and await self._ledger.send_refusal(conn, to, max(due, now)) is not None:
+                due = None
+            return Timeline(events, due)
+
+    async def _ask(
+        self, conn: AsyncConnection, account: Account, to: Recipient, language: str, own_contact: bool, now: datetime
+    ) -> CodeSent:
+        challenge = await asked_challenge(conn, account.id)
+        if challenge is None or challenge.number != to.number or not challenge.live_codes(self._limits, now):
+            return await self._send_first(conn, account, to, language, now)
+        due = challenge.resend_at(self._limits)
+        if due is None and own_contact:
+            await self._refuse(conn, await self._exhausted(conn, challenge, to, now), to, challenge, now)
+        if due is None or now < due:
+            return CodeSent(account, to.number, queued=False, resend_at=due)
+        return await self._send_next(conn, account, challenge, to, language, now)
+
+    async def _send_first(
+        self, conn: AsyncConnection, account: Account, to: Recipient, language: str, now: datetime
+    ) -> CodeSent:
+        await self._refuse(conn, await self._ledger.send_refusal(conn, to, now), to, None, now)
+        mine = sa.update(challenges).where(challenges.c.account_id == account.id, challenges.c.state.in_(ASKED))
+        await conn.execute(mine.values(state=ChallengeState.REPLACED))
+        challenge_id = self._database.new_id()
+        await conn.execute(
+            sa.insert(challenges).values(
+                id=challenge_id, account_id=account.id, number=to.number, number_hmac=self._keys.number(to.number),
+                country=to.country, key_id=self._keys.key_id, language=language, codes=0, attempts=0,
+                state=ChallengeState.OPEN, created_at=now, last_action_at=now,
+            )
+        )  # fmt: skip
+        challenge = Challenge(
+            challenge_id, to.number, to.country, self._keys.key_id, 0, ChallengeState.OPEN, now, sent=()
+        )
+        return await self._queue(conn, account, challenge, to, language, now)
+
+    async def _send_next(
+        self, conn: AsyncConnection, account: Account, challenge: Challenge, to: Recipient, language: str, now: datetime
+    ) -> CodeSent:
+        await self._refuse(conn, await self._ledger.send_refusal(conn, to, now), to, challenge, now)
+        return await self._queue(conn, account, challenge, to, language, now)
+
+    async def _queue(
+        self, conn: AsyncConnection, account: Account, challenge: Challenge, to: Recipient, language: str, now: datetime
+    ) -> CodeSent:
+        n = challenge.codes + 1
+        action = {"codes": n, "language": language, "last_action_at": now}
+        await conn.execute(sa.update(challenges).where(challenges.c.id == challenge.id).values(action))
+        send_id = await self._ledger.add_send(conn, to, challenge.id, n, now)
+        payload = {"send_id": send_id.hex}
+        await outbox.put(self._database, conn, outbox.CODE, payload, now, telegram_id=account.telegram_id)
+        now_asked = await asked_challenge(conn, account.id)
+        resend_at = None if now_asked is None else now_asked.resend_at(self._limits)
+        return CodeSent(await account_with(conn, account.id), to.number, queued=True, resend_at=resend_at)
+
+    async def _exhausted(
+        self, conn: AsyncConnection, challenge: Challenge, to: Recipient, now: datetime
+    ) -> LimitReached | None:
+        """Return the limit when a live challenge has no code left; a new one opens when it ends, limits permitting."""
+        if challenge.resend_at(self._limits) is not None:
+            return None
+        ends_at = max(challenge.ends_at(self._limits), now)
+        later = await self._ledger.send_refusal(conn, to, ends_at)
+        return LimitReached(Limit.SENDS_PER_CHALLENGE, ends_at if later is None else later.retry_at)
+
+    async def _refuse(
+        self,
+        conn: AsyncConnection,
+        limit: LimitReached | None,
+        to: Recipient,
+        challenge: Challenge | None,
+        now: datetime,
+    ) -> None:
+        if limit is None:
+            return
+        await self._ledger.add_refusal(conn, to, challenge.id if challenge else None, limit.limit, now)
+        raise limit
+
+    async def _compare(
+        self, conn: AsyncConnection, challenge: Challenge, to: Recipient, code: str, now: datetime
+    ) -> int | None:
+        """Spend one try; return None for a right code, else how many tries are left."""
+        if challenge.state is ChallengeState.DEAD:
+            raise TooManyTries
+        try:
+            live = [
+                self._keys.code(challenge.id, n, challenge.key_id, self._limits.code_length)
+                for n in challenge.live_codes(self._limits, now)
+            ]
+        except UnknownKey:
+            live = []  # made under a key that is gone: nobody can know this code any more
+        if not live:
+            raise CodeExpired
+        # The condition in the UPDATE is what bounds the guesses, whatever else runs at the same time.
+        spend = (
+            sa.update(challenges)
+            .where(challenges.c.id == challenge.id, challenges.c.state == ChallengeState.OPEN)
+            .where(challenges.c.attempts < self._limits.code_attempts)
+            .values(attempts=challenges.c.attempts + 1, last_action_at=now)
+            .returning(challenges.c.attempts)
+        )
+        attempts: int | None = (await conn.execute(spend)).scalar_one_or_none()
+        if attempts is None:
+            raise TooManyTries
+        # Every live code is compared, so that the time taken tells nothing.
+        right = any([hmac.compare_digest(known.encode(), code.encode()) for known in live])
+        outcome = AttemptOutcome.RIGHT if right else AttemptOutcome.WRONG
+        await self._ledger.add_attempt(conn, to, challenge.id, outcome, now)
+        if right:
+            return None
+        left = self._limits.code_attempts - attempts
+        if left == 0:
+            dead = sa.update(challenges).where(challenges.c.id == challenge.id).values(state=ChallengeState.DEAD)
+            await conn.execute(dead)
+        return left

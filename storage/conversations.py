@@ -1,0 +1,296 @@
+"""Where each person is in the conversation: an aiogram storage and event isolation in one, two scripts per update.
+
+Redis is only the conversation: it may be flushed at any moment, SQL is the truth. All keys of a person share one hash
+tag, so that they live in one slot of a cluster. Key names and field names are permanent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Literal
+
+from aiogram.fsm.state import State
+from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from storage import scripts
+from storage.redis import waiting_twin
+
+log = logging.getLogger(__name__)
+
+# How many update ids a person's record remembers: `limits.md`, seen_updates.
+SEEN_UPDATES = 32
+# A waiter asks again after this many seconds even if nobody woke it: the one who was woken may have died since.
+_ASK_AGAIN = 5.0
+
+
+class LockLost(Exception):
+    """Another process took the person's lock meanwhile, so nothing was saved; the update must be handled again."""
+
+
+class Busy(Exception):
+    """The person's lock stayed with another process for longer than `patience`; the update must be delivered again."""
+
+
+class Conversation:
+    """One person's record while its lock is ours. `step` and `data` are kept in memory until `save`.
+
+    `seen`: None for a new update, "newest" for a repeat of the last one that was saved (`kept_reply` is what it was
+    answered with), "older" for any other of the last 32. `existed` is false when there was no record or an outside
+    change made it worthless: the step must be computed anew.
+    """
+
+    def __init__(self, store: Conversations, key: StorageKey, token: str, update_id: int, record: list[Any]) -> None:
+        """Take the record as `lock and load` returned it: step, data, seen ids and kept reply, each maybe None."""
+        step, data, seen, reply = record
+        self._store = store
+        self._token = token
+        self._loaded: tuple[str | None, str | None] = (step, data)
+        self._ids: list[str] = seen.split(",") if seen else []
+        self.key = key
+        self.update_id = update_id
+        self.saved = False
+        self.step: str | None = step
+        self.data: dict[str, Any] = json.loads(data) if data else {}
+        self.existed: bool = data is not None
+        self.seen: Literal["newest", "older"] | None = None
+        self.kept_reply: dict[str, Any] | None = None
+        if str(update_id) in self._ids:
+            self.seen = "newest" if self._ids[-1] == str(update_id) else "older"
+        if self.seen == "newest" and reply:
+            self.kept_reply = json.loads(reply)
+
+    def discard(self) -> None:
+        """Return `step` and `data` to what was loaded: a failed handler leaves no half-made change."""
+        step, data = self._loaded
+        self.step = step
+        self.data = json.loads(data) if data else {}
+
+    async def save(self, reply: dict[str, Any] | None) -> None:
+        """Write step, data, this update's id and the reply kept for its repetition, and unlock, in one script.
+
+        `reply` is a webhook answer (`{"method": ...}`) or None. Raises LockLost, and then nothing is written.
+        """
+        ids = [known for known in self._ids if known != str(self.update_id)]
+        ids = [*ids[-(SEEN_UPDATES - 1) :], str(self.update_id)]
+        await self._store.save(self, self._token, ",".join(ids), reply)
+        self.saved = True
+
+
+class Conversations(BaseStorage, BaseEventIsolation):
+    """All conversations of this deployment, held in one Redis.
+
+    `lifetime` of an untouched record outlives the 24-hour account. `lock_ttl` is how long a killed process keeps its
+    people waiting; it is renewed at a third of it while a handler runs. `patience` bounds the wait for another
+    process. `random` returns that many random bytes (fencing tokens).
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        lifetime: timedelta = timedelta(hours=48),
+        lock_ttl: timedelta = timedelta(seconds=30),
+        patience: timedelta = timedelta(seconds=25),
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """Use this client; it stays the caller's to close."""
+        self._redis = redis
+        self._waiting = waiting_twin(redis, connections=16)
+        self._lifetime = int(lifetime.total_seconds())
+        self._lock_ttl = lock_ttl.total_seconds()
+        self._patience = patience.total_seconds()
+        self._random = random
+        self._queues: dict[StorageKey, _Queue] = {}
+        self._open: dict[StorageKey, Conversation] = {}
+        self._lock_and_load = redis.register_script(scripts.LOCK_AND_LOAD)
+        self._save_and_unlock = redis.register_script(scripts.SAVE_AND_UNLOCK)
+        self._unlock = redis.register_script(scripts.UNLOCK)
+        self._renew = redis.register_script(scripts.RENEW)
+        self._forget = redis.register_script(scripts.FORGET)
+
+    @asynccontextmanager
+    async def open(self, key: StorageKey, update_id: int) -> AsyncIterator[Conversation]:
+        """Wait for this person's turn, lock, load; unlock at the end (without saving, if `save` was not called).
+
+        Within one process in the order of the calls, across processes one at a time. Raises Busy after `patience`,
+        redis' ConnectionError or TimeoutError when Redis is down.
+        """
+        async with self._turn(key):
+            token = self._random(9).hex()
+            conversation = await self._load(key, token, update_id)
+            self._open[key] = conversation
+            renewal = asyncio.create_task(self._keep_renewing(key, token))
+            try:
+                yield conversation
+            finally:
+                renewal.cancel()
+                del self._open[key]
+                if not conversation.saved:
+                    await self._release(key, token)
+
+    async def forget(self, bot_id: int, telegram_id: int) -> None:
+        """Drop the step and data of a person whose account changed outside their own update (their private chat).
+
+        Takes effect at the next load, even if a handler of theirs is about to save; the seen update ids stay.
+        """
+        keys = _keys(StorageKey(bot_id=bot_id, chat_id=telegram_id, user_id=telegram_id))
+        await self._forget(keys=[keys.lock, keys.record], args=[self._lifetime])
+
+    async def drop_locks(self) -> None:
+        """Remove every lock: only for a store of this process alone, before it serves (its predecessor is dead)."""
+        async for key in self._redis.scan_iter(match="lock:{*", count=1000):
+            await self._redis.delete(key)
+
+    @asynccontextmanager
+    async def lock(self, key: StorageKey) -> AsyncGenerator[None, None]:
+        """Let the dispatcher in: the receiver has opened the conversation already. Raises LookupError if not."""
+        self._conversation(key)
+        yield
+
+    async def set_state(self, key: StorageKey, state: StateType = None) -> None:
+        """Set the open conversation's step."""
+        self._conversation(key).step = state.state if isinstance(state, State) else state
+
+    async def get_state(self, key: StorageKey) -> str | None:
+        """Return the open conversation's step."""
+        return self._conversation(key).step
+
+    async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
+        """Replace the open conversation's data; its values must be JSON's."""
+        self._conversation(key).data = dict(data)
+
+    async def get_data(self, key: StorageKey) -> dict[str, Any]:
+        """Return a copy of the open conversation's data."""
+        return dict(self._conversation(key).data)
+
+    async def close(self) -> None:
+        """Close the connections used for waiting."""
+        await self._waiting.aclose()
+
+    async def save(self, conversation: Conversation, token: str, ids: str, reply: dict[str, Any] | None) -> None:
+        """Run the script *save and unlock*; `Conversation.save` is its only caller. Raises LockLost."""
+        keys = _keys(conversation.key)
+        saved = await self._save_and_unlock(
+            keys=[keys.lock, keys.record, keys.waiters, keys.wake],
+            args=[
+                token,
+                self._lifetime,
+                _dumps(conversation.data),
+                ids,
+                conversation.step or "",
+                _dumps(reply) if reply else "",
+            ],
+        )
+        if not saved:
+            raise LockLost
+
+    def is_idle(self) -> bool:
+        """Tell whether no conversation is open or waited for in this process; nothing is kept in memory then."""
+        return not self._queues and not self._open
+
+    def _conversation(self, key: StorageKey) -> Conversation:
+        try:
+            return self._open[key]
+        except KeyError:
+            raise LookupError("no conversation is open for this key: updates come in through the receiver") from None
+
+    @asynccontextmanager
+    async def _turn(self, key: StorageKey) -> AsyncIterator[None]:
+        queue = self._queues.setdefault(key, _Queue())
+        queue.length += 1
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[key]
+
+    async def _load(self, key: StorageKey, token: str, update_id: int) -> Conversation:
+        keys = _keys(key)
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._patience
+        ttl = int(self._lock_ttl * 1000)
+        waited = 0
+        try:
+            while True:
+                locked, left, *record = await self._lock_and_load(
+                    keys=[keys.lock, keys.record, keys.waiters], args=[token, ttl, waited]
+                )
+                if locked:
+                    return Conversation(self, key, token, update_id, record)
+                waited = 1
+                if loop.time() >= give_up:
+                    raise Busy
+                # The holder's lock may end by itself (its process was killed): then nobody pushes, so ask again.
+                pause = min(left / 1000 + 0.01, _ASK_AGAIN, give_up - loop.time())
+                await self._wait_for_wake(keys.wake, pause)
+        except RedisError:
+            # Asking a server that is away to unlock would only double the wait; the lock has its time limit.
+            raise
+        except BaseException:
+            # A cancellation while the answer was under way may have left us the lock.
+            await self._release(key, token)
+            raise
+
+    async def _wait_for_wake(self, wake: str, seconds: float) -> None:
+        seconds = max(seconds, 0.01)
+        try:
+            # The outer limit also covers the wait for one of the few waiting connections.
+            async with asyncio.timeout(seconds + 1):
+                await self._waiting.blpop([wake], timeout=seconds)
+        except TimeoutError:
+            return
+
+    async def _release(self, key: StorageKey, token: str) -> None:
+        keys = _keys(key)
+        try:
+            await self._unlock(keys=[keys.lock, keys.waiters, keys.wake], args=[token])
+        except RedisError as error:
+            log.warning("a conversation's lock is left to its time limit: %s", error)
+
+    async def _keep_renewing(self, key: StorageKey, token: str) -> None:
+        while True:
+            await asyncio.sleep(self._lock_ttl / 3)
+            try:
+                if not await self._renew(keys=[_keys(key).lock], args=[token, int(self._lock_ttl * 1000)]):
+                    log.warning("a conversation's lock was lost while its handler runs; its result will not be saved")
+                    return
+            except RedisError as error:
+                log.warning("a conversation's lock could not be renewed: %s", error)
+
+
+class _Queue:
+    """The people's line in front of one conversation in this process; asyncio's lock is first come, first served."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.length = 0
+
+
+class _Keys:
+    """The Redis keys of one person: one hash tag, one cluster slot."""
+
+    __slots__ = ("lock", "record", "waiters", "wake")
+
+    def __init__(self, tag: str) -> None:
+        self.lock = f"lock:{tag}"
+        self.record = f"talk:{tag}"
+        self.waiters = f"wait:{tag}"
+        self.wake = f"wake:{tag}"
+
+
+def _keys(key: StorageKey) -> _Keys:
+    return _Keys(f"{{{key.bot_id}:{key.chat_id}:{key.user_id}}}")
+
+
+def _dumps(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,77 @@
+"""Refusals, named as sentences. They carry data, never words: `handlers/errors.py` alone turns them into text.
+
+Each is raised *after* its transaction was committed (a wrong code counts, a refused send leaves its row).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Limit(StrEnum):
+    """Which limit said no: the rows of `limits.md`. Stored in `sends.refused_by`: permanent."""
+
+    SENDS_PER_CHALLENGE = "sends_per_challenge"
+    SENDS_PER_NUMBER = "sends_per_number"
+    SENDS_PER_PERSON = "sends_per_person"
+    NUMBERS_PER_PERSON = "numbers_per_person"
+    ADDRESSES_PER_PERSON = "addresses_per_person"
+    WRONG_CODES = "wrong_codes"
+
+
+class Refusal(Exception):
+    """The person asked for something that is not to be had now."""
+
+
+@dataclass
+class NoAccount(Refusal):
+    """The account is gone (expired, deleted) or never was: the person starts again."""
+
+
+@dataclass
+class AddressTaken(Refusal):
+    """A confirmed account of someone else holds this e-mail address. A proven number of the asker is kept."""
+
+
+@dataclass
+class NumberTaken(Refusal):
+    """A confirmed account of someone else holds this number."""
+
+
+@dataclass
+class LimitReached(Refusal):
+    """A limit over a sliding window said no; the same request may be repeated at `retry_at` (aware UTC)."""
+
+    limit: Limit
+    retry_at: datetime
+
+
+@dataclass
+class ResendTooEarly(Refusal):
+    """The challenge's resend delay has not passed; the next code may be asked for at `retry_at` (aware UTC)."""
+
+    retry_at: datetime
+
+
+@dataclass
+class NothingToResend(Refusal):
+    """No number is being proven: it was never given, is proven already, or was taken by another account."""
+
+
+@dataclass
+class WrongCode(Refusal):
+    """A well-formed code that is none of the live ones; `tries_left` may be 0."""
+
+    tries_left: int
+
+
+@dataclass
+class CodeExpired(Refusal):
+    """No code of this challenge is live any more; costs no try."""
+
+
+@dataclass
+class TooManyTries(Refusal):
+    """The challenge died after `code_attempts` tries; a new code (a new challenge) is the way on."""

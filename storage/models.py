@@ -1,0 +1,119 @@
+"""What storage hands out: plain frozen values, never rows or connections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class AccountStatus(StrEnum):
+    """Stored names: permanent."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+
+
+class PhoneProof(StrEnum):
+    """How a number was proven. Stored names: permanent."""
+
+    CODE = "code"
+    CONTACT = "contact"
+
+
+@dataclass(frozen=True)
+class UpdateRef:
+    """Which update of which person causes a change: the key of `applied_updates`."""
+
+    telegram_id: int
+    update_id: int
+
+
+@dataclass(frozen=True)
+class TermsAcceptance:
+    """What was accepted: the version, the language it was shown in, SHA-256 (hex) of the shown sentence."""
+
+    version: str
+    language: str
+    sentence_hash: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """One person's account as it stands now.
+
+    `phone` is the *proven* number (E.164); `asked_number` is the number of the newest challenge that still counts
+    as "asked" (open, dead after too many tries, or past its session), None once proven, taken or replaced.
+    """
+
+    id: UUID
+    telegram_id: int
+    status: AccountStatus
+    language: str
+    email: str | None
+    email_verified: bool
+    terms_version: str | None
+    phone: str | None
+    asked_number: str | None
+    created_at: datetime
+    expires_at: datetime
+    confirmed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A durable step was taken. `confirmed_now` is true only for the update that completed the registration.
+
+    `displaced`: Telegram ids of people who lost an address or a number by it; their conversation records must be
+    forgotten after commit (their notices are already in the outbox).
+    """
+
+    account: Account
+    confirmed_now: bool = False
+    displaced: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CodeSent:
+    """A code is on its way to `number` (E.164). `queued` is false when an earlier code is still live and none left now.
+
+    `resend_at`: when the next one may be asked for; None when this challenge allows no more.
+    """
+
+    account: Account
+    number: str
+    queued: bool
+    resend_at: datetime | None
+
+
+class SendState(StrEnum):
+    """States of one row of the `sends` ledger. Stored names: permanent; never moves back."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class SendEvent:
+    """One line of the ledger as the person or staff may see it: no number, no code."""
+
+    at: datetime
+    state: SendState
+    refused_by: str | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What became of the codes of the number being proven, oldest first, and when the next may be asked for.
+
+    `resend_at` may lie in the past (at once); None when this number gets no more codes for now.
+    """
+
+    events: tuple[SendEvent, ...]
+    resend_at: datetime | None

@@ -1,0 +1,124 @@
+"""The ledger's rows as the courier moves them: one code, one row, its state only forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.database import Database
+from storage.keys import Keys, UnknownKey
+from storage.limits import Limits
+from storage.models import SendState
+from storage.tables import ChallengeState, accounts, challenges, sends
+
+# From which states each one may be reached. QUEUED again only while the vendor certainly has nothing of it.
+_FROM = {
+    SendState.QUEUED: (SendState.SENDING,),
+    SendState.ACCEPTED: (SendState.SENDING, SendState.UNKNOWN),
+    SendState.UNKNOWN: (SendState.SENDING,),
+    SendState.DELIVERED: (SendState.SENDING, SendState.UNKNOWN, SendState.ACCEPTED),
+    SendState.FAILED: (SendState.QUEUED, SendState.SENDING, SendState.UNKNOWN, SendState.ACCEPTED),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Dispatch:
+    """One code to be sent now. Number and code exist only here: no repr, nothing of it is stored.
+
+    `language` is the one the code was asked for in; after `expires_at` (aware UTC) sending it is of no use.
+    """
+
+    send_id: UUID
+    number: str
+    code: str
+    language: str
+    telegram_id: int
+    expires_at: datetime
+
+
+class Sends:
+    """What the courier does to the ledger. Each method is one transaction."""
+
+    def __init__(self, database: Database, keys: Keys, limits: Limits) -> None:
+        self._database = database
+        self._keys = keys
+        self._limits = limits
+
+    async def begin(self, send_id: UUID, gateway: str, now: datetime) -> Dispatch | None:
+        """Mark a code as being sent through `gateway`, committed before the call; the caller holds the outbox row.
+
+        None when it must not go: it expired, its challenge was answered, replaced or erased. A row found in `sending`
+        was left by a process that died: it is repeated once, and is `unknown` the next time. So a row that a gateway
+        did not take at all is settled as QUEUED before the next `begin`.
+        """
+
+        async def work(conn: AsyncConnection) -> Dispatch | None:
+            row = (await conn.execute(_SEND.where(sends.c.id == send_id))).one_or_none()
+            if row is None or row.state not in (SendState.QUEUED, SendState.SENDING):
+                return None
+            left_over = row.state == SendState.SENDING
+            dispatch = self._dispatch(send_id, row, now)
+            if dispatch is None or (left_over and row.repeated):
+                # What may have been sent is never called failed: it would give its allowance back.
+                end = SendState.UNKNOWN if left_over else SendState.FAILED
+                await _set(conn, send_id, row.state, state=end, changed_at=now)
+                return None
+            repeated = row.repeated or left_over
+            begun = await _set(conn, send_id, row.state, state=SendState.SENDING, gateway=gateway,
+                               repeated=repeated, changed_at=now)  # fmt: skip
+            return dispatch if begun else None
+
+        return await self._database.write(None, work)
+
+    async def settle(
+        self,
+        send_id: UUID,
+        state: SendState,
+        now: datetime,
+        provider_id: str | None = None,
+        price: int | None = None,
+    ) -> bool:
+        """Write down what became of a send; False when that would move it back, which changes nothing.
+
+        QUEUED says that a gateway did not take it and it waits for another. `price` is in minor currency units.
+        """
+        facts = {"provider_id": provider_id, "price": price}
+        values = {name: value for name, value in facts.items() if value is not None}
+
+        async def work(conn: AsyncConnection) -> bool:
+            return await _set(conn, send_id, *_FROM[state], state=state, changed_at=now, **values)
+
+        return await self._database.write(None, work)
+
+    def _dispatch(self, send_id: UUID, row: sa.Row[tuple[object, ...]], now: datetime) -> Dispatch | None:
+        expires_at = row.at + self._limits.code_lifetime
+        open_still = row.challenge_state == ChallengeState.OPEN and row.number is not None
+        superseded = open_still and row.code_n <= row.codes - self._limits.live_codes
+        if not open_still or superseded or row.telegram_id is None or now >= expires_at:
+            return None
+        try:
+            code = self._keys.code(row.challenge_id, row.code_n, row.key_id, self._limits.code_length)
+        except UnknownKey:
+            return None
+        return Dispatch(send_id, row.number, code, row.language, row.telegram_id, expires_at)
+
+
+_SEND: sa.Select[tuple[object, ...]] = (
+    sa.select(
+        sends.c.state, sends.c.repeated, sends.c.at, sends.c.code_n, sends.c.challenge_id,
+        challenges.c.state.label("challenge_state"), challenges.c.number, challenges.c.key_id, challenges.c.language,
+        challenges.c.codes, accounts.c.telegram_id,
+    )
+    .outerjoin(challenges, challenges.c.id == sends.c.challenge_id)
+    .outerjoin(accounts, accounts.c.id == challenges.c.account_id)
+)  # fmt: skip
+
+
+async def _set(conn: AsyncConnection, send_id: UUID, *states: SendState, **values: object) -> bool:
+    """Change a row if it is still in one of these states: two who try at once cannot both succeed."""
+    change = sa.update(sends).where(sends.c.id == send_id, sends.c.state.in_(states)).values(**values)
+    return (await conn.execute(change.returning(sends.c.id))).first() is not None

@@ -1,0 +1,234 @@
+"""The tables, once, for SQLite and PostgreSQL. Every name and stored value here is permanent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+from storage.models import AccountStatus
+
+
+class ChallengeState(StrEnum):
+    """What became of the proof of one number by one account. Stored names: permanent."""
+
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    DEAD = "dead"
+    REPLACED = "replaced"
+    TAKEN = "taken"
+
+
+class LookupKind(StrEnum):
+    """What a person asked about. Stored names: permanent."""
+
+    ADDRESS = "address"
+    NUMBER = "number"
+
+
+class AttemptOutcome(StrEnum):
+    """How one compared code came out. Stored names: permanent."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+class OutboxStatus(StrEnum):
+    """Where one outbox row stands. Stored names: permanent."""
+
+    NEW = "new"
+    DONE = "done"
+    DEAD = "dead"
+
+
+ASKED = (ChallengeState.OPEN, ChallengeState.DEAD)
+"""States in which the number of a challenge is still the one being asked about."""
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """An aware moment in UTC. SQLite keeps no zone, so it is taken off and put on here; naive values are refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment as the driver wants it; raises ValueError for a naive one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment, aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("telegram_id", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("email", sa.Text),
+    sa.Column("email_verified", sa.Boolean, nullable=False),
+    sa.Column("phone", sa.Text),
+    sa.Column("phone_proof", sa.Text),
+    sa.Column("phone_proven_at", UtcDateTime),
+    sa.Column("terms_version", sa.Text),
+    sa.Column("terms_accepted_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("reminded_at", UtcDateTime),
+    sa.Column("confirmed_at", UtcDateTime),
+    sa.Column("blocked_at", UtcDateTime),
+)
+_confirmed = accounts.c.status == sa.literal_column(f"'{AccountStatus.CONFIRMED.value}'")
+# The last word in a race: whatever the code did, two confirmed accounts never share an address or a number.
+sa.Index(
+    "uq_accounts_email_confirmed",
+    accounts.c.email,
+    unique=True,
+    sqlite_where=_confirmed,
+    postgresql_where=_confirmed,
+)
+sa.Index(
+    "uq_accounts_phone_confirmed",
+    accounts.c.phone,
+    unique=True,
+    sqlite_where=_confirmed,
+    postgresql_where=_confirmed,
+)
+sa.Index(None, accounts.c.email)
+sa.Index(None, accounts.c.phone)
+sa.Index(None, accounts.c.status, accounts.c.expires_at)
+
+# No foreign key: this history outlives the account, and holds nothing personal.
+terms_acceptances = sa.Table(
+    "terms_acceptances",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("account_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("sentence_hash", sa.Text, nullable=False),
+    sa.Column("accepted_at", UtcDateTime, nullable=False),
+)
+
+# `number` is personal and set to NULL with the account; the HMAC stays for the ledger.
+challenges = sa.Table(
+    "challenges",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("account_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("number", sa.Text, index=True),
+    sa.Column("number_hmac", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("codes", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("last_action_at", UtcDateTime, nullable=False),
+)
+_asked = challenges.c.state.in_([sa.literal_column(f"'{state.value}'") for state in ASKED])
+# An account is asked about one number at a time.
+sa.Index(
+    "uq_challenges_account_id_asked",
+    challenges.c.account_id,
+    unique=True,
+    sqlite_where=_asked,
+    postgresql_where=_asked,
+)
+
+code_attempts = sa.Table(
+    "code_attempts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("challenge_id", sa.Uuid, nullable=False),
+    sa.Column("number_hmac", sa.Text, nullable=False),
+    sa.Column("person_hmac", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Index(None, "number_hmac", "person_hmac", "at"),
+)
+
+lookups = sa.Table(
+    "lookups",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("person_hmac", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("value_hmac", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "person_hmac", "kind", "at"),
+)
+
+# The ledger: rows are added, their state moves forward, none is ever deleted. HMACs only.
+# A refused row has no code and may have no challenge; `price` is in minor units of the configured currency.
+sends = sa.Table(
+    "sends",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("challenge_id", sa.Uuid, index=True),
+    sa.Column("code_n", sa.Integer),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("number_hmac", sa.Text, nullable=False),
+    sa.Column("prefix_hmac", sa.Text, nullable=False),
+    sa.Column("person_hmac", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("gateway", sa.Text),
+    sa.Column("price", sa.Integer),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("refused_by", sa.Text),
+    sa.Column("provider_id", sa.Text),
+    sa.Column("repeated", sa.Boolean, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Index(None, "number_hmac", "at"),
+    sa.Index(None, "prefix_hmac", "at"),
+    sa.Index(None, "person_hmac", "at"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("dedupe", sa.Text, unique=True),
+    sa.Column("telegram_id", sa.BigInteger, index=True),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("run_at", UtcDateTime, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("lease_until", UtcDateTime),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Index(None, "status", "run_at"),
+)
+
+applied_updates = sa.Table(
+    "applied_updates",
+    metadata,
+    sa.Column("telegram_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("outcome", sa.JSON),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.stage import Stage, on_stage
+
+
+@pytest.fixture
+async def stage(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    """The whole bot on both databases, polling."""
+    async with on_stage(database_url, redis_url, tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture(params=["ru", "en"])
+def language(request: pytest.FixtureRequest) -> str:
+    """Both languages."""
+    return str(request.param)

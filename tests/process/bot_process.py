@@ -1,0 +1,92 @@
+"""The bot as an operator runs it: a process, configured by the environment alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import aiohttp
+
+# Everything else of the environment stays outside: a developer's own settings must not reach the process.
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class BotProcess:
+    """`python -m bot` with these settings; may be killed and started again with the same ones."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.port = int(settings.setdefault("HTTP_PORT", str(free_port())))
+        self.folder = folder
+        self.log = folder / "bot.log"
+        self.output = folder / "bot.out"
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, timeout: float = 60) -> None:
+        """Start and wait until /healthz answers 200; raises AssertionError with the log when it ends instead."""
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        with self.log.open("ab") as errors, self.output.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bot", env=environment | self._settings, stdout=output, stderr=errors
+            )
+        async with asyncio.timeout(timeout), aiohttp.ClientSession() as session:
+            while not await self._is_healthy(session):
+                assert self._process.returncode is None, self.log.read_text()
+                await asyncio.sleep(0.1)
+
+    async def _is_healthy(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"http://127.0.0.1:{self.port}/healthz") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def fails(self) -> tuple[int, list[str]]:
+        """Run until it ends by itself; returns its exit code and the lines of its stderr."""
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", env=environment | self._settings, stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            _, errors = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, errors.decode().splitlines()
+
+    async def kill(self) -> None:
+        """End it as a power cut would: SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> float:
+        """End it with SIGTERM; returns how many seconds that took."""
+        assert self._process is not None
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            code = await self._process.wait()
+        assert code == 0, self.log.read_text()
+        return time.monotonic() - began
+
+    async def __aenter__(self) -> BotProcess:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
