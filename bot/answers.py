@@ -11,7 +11,7 @@ from typing import Any
 import aiogram.methods
 from aiogram import Bot
 from aiogram.client.default import Default
-from aiogram.methods import TelegramMethod
+from aiogram.methods import EditMessageText, SendMessage, TelegramMethod
 from aiogram.types import InputFile
 from pydantic import BaseModel
 
@@ -33,6 +33,17 @@ def from_answer(answer: Mapping[str, Any]) -> TelegramMethod[Any]:
     method = _methods()[answer["method"]]
     unset = {name: None for name, field in method.model_fields.items() if isinstance(field.default, Default)}
     return method.model_validate({**unset, **{name: value for name, value in answer.items() if name != "method"}})
+
+
+def anew(edit: EditMessageText) -> SendMessage:
+    """Return the call that says in a new message what this edit would have said."""
+    return SendMessage(
+        chat_id=edit.chat_id or 0,
+        text=edit.text or "",
+        parse_mode=edit.parse_mode,
+        link_preview_options=edit.link_preview_options,
+        reply_markup=edit.reply_markup,
+    )
 
 
 @cache

@@ -172,7 +172,7 @@ def _dispatcher(
     settings: Settings, stores: Stores, bot: Bot, texts: Texts, courier: Courier, username: str
 ) -> Dispatcher:
     """Return the conversation; what handlers ask for by name stands here."""
-    room = Room(texts, product_of(settings, username), stores.conversations, steps.STEPS, done.prompt)
+    room = Room(texts, product_of(settings, username), stores.conversations, steps.STEPS, done.prompt, courier.wake)
     dispatcher = Dispatcher(
         storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT,
         room=room, accounts=stores.accounts, challenges=stores.challenges, leases=stores.leases, clock=stores.clock,

@@ -51,6 +51,8 @@ _LONGEST_DELAY = 16.0
 _WRITES = 30
 # Telegram may be away for a day; a notice is still worth saying then.
 _NOTICE_TRIES = 150
+# After these something else than the phone is pending, and its reply keyboard must not be left on the screen.
+_LEAVE_THE_PHONE_STEP = frozenset({"notice-expired", "notice-address-lost"})
 _LONGEST_NOTICE_DELAY = timedelta(minutes=10)
 
 
@@ -121,11 +123,13 @@ class CodeDelivery:
         """Send, and settle the ledger's row by what became of it."""
         send_id = UUID(str(item.payload["send_id"]))
         wait: list[float] = []
+        tried: Dispatch | None = None
         for gateway in self._gateways:
             dispatch = await self._sends.begin(send_id, gateway.name, now=self._clock.now())
             if dispatch is None:
                 await self._outbox.done(item.id, self._owner)
                 return
+            tried = dispatch
             text = self._texts.plain(dispatch.language, "sms-code", code=dispatch.code, product=self._product)
             result = await _ask(gateway, dispatch.number, text, send_id)
             if not isinstance(result, (Unavailable, Misconfigured)):
@@ -138,7 +142,8 @@ class CodeDelivery:
                 wait.append(result.retry_after or 0.0)
             # Nothing left: the row waits again, so that the next attempt is none of a process that died.
             await self._sends.settle(send_id, SendState.QUEUED, now=self._clock.now())
-        await self._again(item, dispatch, min(wait, default=0.0))
+        if tried is not None:
+            await self._again(item, tried, min(wait, default=0.0))
 
     async def _again(self, item: OutboxItem, dispatch: Dispatch, least: float) -> None:
         run_at = self._clock.now() + timedelta(seconds=max(least, delay(item.attempts, self._chance)))
@@ -245,7 +250,7 @@ class TelegramDelivery:
 
 
 class NoticeDelivery:
-    """Tells a person what happened without them: a text by its key, and no reply keyboard is left on the screen."""
+    """Tells a person what happened without them: a text by its key."""
 
     def __init__(self, telegram: TelegramDelivery, texts: Texts, clock: Clock, zone: ZoneInfo) -> None:
         """`zone` is the one moments are said in."""
@@ -259,12 +264,13 @@ class NoticeDelivery:
         telegram_id = int(item.payload["telegram_id"])
         language = self._texts.pick(item.payload["language"])
         values = {name: self._spoken(value, language) for name, value in (item.payload.get("values") or {}).items()}
+        key = item.payload["text"]
         message = SendMessage(
             chat_id=telegram_id,
-            text=str(self._texts.html(language, item.payload["text"], **values)),
+            text=str(self._texts.html(language, key, **values)),
             parse_mode=ParseMode.HTML,
             link_preview_options=LinkPreviewOptions(is_disabled=True),
-            reply_markup=ReplyKeyboardRemove(remove_keyboard=True),
+            reply_markup=ReplyKeyboardRemove(remove_keyboard=True) if key in _LEAVE_THE_PHONE_STEP else None,
         )
         await self._telegram.call(item, telegram_id, message)
 

@@ -11,8 +11,14 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# What these say below the given level is our own news told twice, or SQL with its values.
-_QUIET = {"aiogram.event": "WARNING", "aiohttp.access": "WARNING", "aiosqlite": "INFO", "asyncio": "INFO"}
+# What these say below the given level is our own news told twice, what nobody asked for, or SQL with its values.
+_QUIET = {
+    "aiogram.event": "WARNING",
+    "alembic": "WARNING",
+    "aiohttp.access": "WARNING",
+    "aiosqlite": "INFO",
+    "asyncio": "INFO",
+}
 
 _LOGIN = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _TOKEN = re.compile(r"(?<![0-9])[0-9]{5,20}:[A-Za-z0-9_-]{20,}")

@@ -71,6 +71,7 @@ class TurnMiddleware(BaseMiddleware):
         talk = Talk(language=language, keyboard=account is not None)
         turn = Turn(self.room, subject, update, talk, state, self.clock.now())
         await turn.locate(account)
+        turn.is_first = account is None
         prompt: Screen = turn.prompt()
         talk.offers = () if prompt.reply_keyboard else offers_of([prompt])
         return turn

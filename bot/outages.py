@@ -37,11 +37,11 @@ _TELEGRAM_AWAY = (
     OSError,
 )
 # The Bot API's own words. The person has deleted the message, pressed twice, or the answer came too late.
+_GONE = ("message to edit not found", "message can't be edited")
 _HARMLESS = (
     "query is too old",
     "message is not modified",
-    "message to edit not found",
-    "message can't be edited",
+    *_GONE,
     "message to delete not found",
     "message can't be deleted",
 )
@@ -73,6 +73,11 @@ def lock_is_elsewhere(error: BaseException) -> bool:
 def is_harmless(error: BaseException) -> bool:
     """Tell whether a Bot API call was refused because it is pointless by now."""
     return isinstance(error, TelegramBadRequest) and any(words in error.message for words in _HARMLESS)
+
+
+def message_is_gone(error: BaseException) -> bool:
+    """Tell whether an edit failed because there is nothing left to edit."""
+    return isinstance(error, TelegramBadRequest) and any(words in error.message for words in _GONE)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

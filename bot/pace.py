@@ -18,14 +18,10 @@ class Pace:
 
     async def wait(self, chat_id: int) -> None:
         """Return when a message may go to this chat."""
-        now = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        while (wait := max(self._next, self._next_in.get(chat_id, 0.0)) - clock()) > 0:
+            await asyncio.sleep(wait)
+        self._next = clock() + self._gap
         # A moment that has passed tells nothing any more.
-        self._next_in = {chat: at for chat, at in self._next_in.items() if at > now}
-        at = max(now, self._next_in.get(chat_id, 0.0))
-        self._next_in[chat_id] = at + self._chat_gap
-        # The chat first: one that must wait takes no turn away from the others.
-        await asyncio.sleep(at - now)
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next)
-        self._next = at + self._gap
-        await asyncio.sleep(at - now)
+        self._next_in = {chat: at for chat, at in self._next_in.items() if at > clock()}
+        self._next_in[chat_id] = clock() + self._chat_gap

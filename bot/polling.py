@@ -62,7 +62,7 @@ class Polling:
         *,
         wait: int = 25,
         lease: timedelta = timedelta(seconds=10),
-        finish_within: timedelta = timedelta(seconds=3.5),
+        finish_within: timedelta = timedelta(seconds=3),
     ) -> None:
         """Poll for this bot."""
         self._bot = bot

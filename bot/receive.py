@@ -12,12 +12,12 @@ from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
 from aiogram.exceptions import AiogramError, TelegramForbiddenError, TelegramRetryAfter
 from aiogram.fsm.storage.base import StorageKey
-from aiogram.methods import TelegramMethod
+from aiogram.methods import EditMessageText, TelegramMethod
 from aiogram.types import Update
 from aiogram.types.update import UpdateTypeLookupError
 
-from bot.answers import to_answer
-from bot.outages import is_harmless, lock_is_elsewhere, reason, storage_is_away, telegram_is_away
+from bot.answers import anew, to_answer
+from bot.outages import is_harmless, lock_is_elsewhere, message_is_gone, reason, storage_is_away, telegram_is_away
 from handlers.reply import Reply
 from storage.conversations import Conversation, Conversations
 
@@ -154,6 +154,10 @@ class Receiver:
         try:
             await self._bot(method)
         except AiogramError as error:
+            if isinstance(method, EditMessageText) and message_is_gone(error):
+                # The person deleted it, and still waits for what it was to say.
+                await self._bot(anew(method))
+                return
             if not is_harmless(error):
                 raise
             log.info("%s was pointless by now: %s", method.__api_method__, error)

@@ -29,105 +29,104 @@ _STEPS_OF: dict[type[Refusal], frozenset[str | None]] = {
 
 async def explain(refusal: Refusal, turn: Turn, accounts: Accounts) -> Reply:
     """Return the answer to a refused request. Every Refusal has its words here; an unknown one is a KeyError."""
-    turn.talk.paused = False
     words = _WORDS[type(refusal)]
+    turn.talk.paused = False
+    if isinstance(refusal, errors.ResendTooEarly):
+        return turn.alert(words(refusal, turn))
     stays = _STEPS_OF.get(type(refusal))
-    if stays is not None and turn.step not in stays:
-        await turn.locate(await accounts.of(turn.telegram_id))
-    return words(refusal, turn)
+    if stays is None or turn.step in stays:
+        return turn.say(words(refusal, turn))
+    await turn.locate(await accounts.of(turn.telegram_id))
+    return turn.ask(words(refusal, turn))
 
 
-def _no_at_sign(refusal: addresses.NoAtSign, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-email-no-at")))
+def _no_at_sign(refusal: addresses.NoAtSign, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-email-no-at"))
 
 
-def _impossible_domain(refusal: addresses.ImpossibleDomain, turn: Turn) -> Reply:
+def _impossible_domain(refusal: addresses.ImpossibleDomain, turn: Turn) -> Screen:
     text = turn.html("registration-email-domain", domain=refusal.domain)
     if refusal.suggestion is None:
-        return turn.say(Screen(text))
+        return Screen(text)
     # A slip such as gmail,com: leaving it as typed would lead nowhere, so the other spelling is all there is to take.
     turn.talk.candidate = refusal.suggestion
     text += "\n\n" + turn.html("registration-email-meant", suggested=refusal.suggestion)
-    return turn.say(Screen(text, keyboards.email_meant(turn, refusal.suggestion.rpartition("@")[2])))
+    return Screen(text, keyboards.email_meant(turn, refusal.suggestion.rpartition("@")[2]))
 
 
-def _disposable_domain(refusal: addresses.DisposableDomain, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-email-disposable", domain=refusal.domain)))
+def _disposable_domain(refusal: addresses.DisposableDomain, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-email-disposable", domain=refusal.domain))
 
 
-def _impossible_address(refusal: addresses.ImpossibleAddress, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-email-impossible")))
+def _impossible_address(refusal: addresses.ImpossibleAddress, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-email-impossible"))
 
 
-def _address_taken(refusal: errors.AddressTaken, turn: Turn) -> Reply:
-    notice = Screen(turn.html("registration-email-taken"), keyboards.taken(turn, mine=False))
-    return turn.say(notice) if turn.talk.email else turn.say(notice, turn.prompt())
+def _address_taken(refusal: errors.AddressTaken, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-email-taken"), keyboards.taken(turn, mine=False))
 
 
-def _invalid_number(refusal: numbers.InvalidNumber, turn: Turn) -> Reply:
-    return turn.say(
-        Screen(
-            turn.html(
-                "registration-phone-invalid",
-                country=country_names.name(refusal.country, turn.talk.language),
-                calling_code=country_names.calling_code(refusal.country),
-                example=numbers.example(refusal.country),
-            )
+def _invalid_number(refusal: numbers.InvalidNumber, turn: Turn) -> Screen:
+    return Screen(
+        turn.html(
+            "registration-phone-invalid",
+            country=country_names.name(refusal.country, turn.talk.language),
+            calling_code=country_names.calling_code(refusal.country),
+            example=numbers.example(refusal.country),
         )
     )
 
 
-def _country_not_allowed(refusal: numbers.CountryNotAllowed, turn: Turn) -> Reply:
+def _country_not_allowed(refusal: numbers.CountryNotAllowed, turn: Turn) -> Screen:
     allowed = ", ".join(country_names.name(country, turn.talk.language) for country in turn.product.countries)
-    return turn.say(Screen(turn.html("registration-phone-country", allowed=allowed)))
+    return Screen(turn.html("registration-phone-country", allowed=allowed))
 
 
-def _number_type(refusal: numbers.NumberTypeRefused, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-phone-type")))
+def _number_type(refusal: numbers.NumberTypeRefused, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-phone-type"))
 
 
-def _anonymous(refusal: numbers.AnonymousNumber, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-phone-anonymous")))
+def _anonymous(refusal: numbers.AnonymousNumber, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-phone-anonymous"))
 
 
-def _number_taken(refusal: errors.NumberTaken, turn: Turn) -> Reply:
+def _number_taken(refusal: errors.NumberTaken, turn: Turn) -> Screen:
     # Only a number just typed can still be claimed: after a proof the offer would lead in a circle.
-    notice = Screen(turn.html("registration-phone-taken"), keyboards.taken(turn, mine=turn.talk.taken is not None))
-    return turn.say(notice) if turn.talk.keyboard else turn.say(notice, turn.prompt())
+    return Screen(turn.html("registration-phone-taken"), keyboards.taken(turn, mine=turn.talk.taken is not None))
 
 
-def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Reply:
+def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Screen:
     until = turn.moment(refusal.retry_at)
     if refusal.limit is Limit.ADDRESSES_PER_PERSON:
-        return turn.say(Screen(turn.html("registration-email-limit", until=until)))
+        return Screen(turn.html("registration-email-limit", until=until))
     key = "registration-code-limit" if refusal.limit is Limit.WRONG_CODES else "registration-phone-limit"
     at_code = turn.step == Registration.code.state
-    return turn.say(Screen(turn.html(key, until=until), keyboards.change_number(turn) if at_code else ()))
+    return Screen(turn.html(key, until=until), keyboards.change_number(turn) if at_code else ())
 
 
-def _resend_too_early(refusal: errors.ResendTooEarly, turn: Turn) -> Reply:
-    return turn.alert(turn.html("code-help-resend-in", seconds_until(refusal.retry_at, turn.now)))
+def _resend_too_early(refusal: errors.ResendTooEarly, turn: Turn) -> Screen:
+    return Screen(turn.html("code-help-resend-in", seconds_until(refusal.retry_at, turn.now)))
 
 
-def _pending(refusal: Refusal, turn: Turn) -> Reply:
-    return turn.ask(Screen(turn.html("registration-outdated")))
+def _pending(refusal: Refusal, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-outdated"))
 
 
-def _wrong_code(refusal: errors.WrongCode, turn: Turn) -> Reply:
+def _wrong_code(refusal: errors.WrongCode, turn: Turn) -> Screen:
     if refusal.tries_left == 0:
-        return turn.say(Screen(turn.html("registration-code-wrong-last"), keyboards.code_help(turn)))
-    return turn.say(Screen(turn.html("registration-code-wrong", refusal.tries_left), keyboards.code(turn)))
+        return Screen(turn.html("registration-code-wrong-last"), keyboards.code_help(turn))
+    return Screen(turn.html("registration-code-wrong", refusal.tries_left), keyboards.code(turn))
 
 
-def _code_expired(refusal: errors.CodeExpired, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-code-expired"), keyboards.code_help(turn)))
+def _code_expired(refusal: errors.CodeExpired, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-code-expired"), keyboards.code_help(turn))
 
 
-def _too_many_tries(refusal: errors.TooManyTries, turn: Turn) -> Reply:
-    return turn.say(Screen(turn.html("registration-code-too-many"), keyboards.code_help(turn)))
+def _too_many_tries(refusal: errors.TooManyTries, turn: Turn) -> Screen:
+    return Screen(turn.html("registration-code-too-many"), keyboards.code_help(turn))
 
 
-_WORDS: dict[type[Refusal], Callable[[Any, Turn], Reply]] = {
+_WORDS: dict[type[Refusal], Callable[[Any, Turn], Screen]] = {
     addresses.NoAtSign: _no_at_sign,
     addresses.ImpossibleDomain: _impossible_domain,
     addresses.DisposableDomain: _disposable_domain,

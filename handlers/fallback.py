@@ -9,6 +9,7 @@ from aiogram.types import ChatMemberUpdated, Message
 
 from handlers import keyboards
 from handlers.filters import InGroup, Private
+from handlers.greeting import greet
 from handlers.reply import Reply
 from handlers.screens import Screen
 from handlers.states import Registration
@@ -32,6 +33,8 @@ def create_router() -> Router:
 
 async def pending(event: Event, turn: Turn) -> Reply:
     """Ask the pending step again; who cancelled is only offered to go on; who is confirmed gets the final message."""
+    if turn.is_first:
+        return greet(turn)
     if turn.talk.paused:
         return turn.say(Screen(turn.html("menu-paused"), keyboards.cancel(turn)))
     return turn.say(turn.prompt(), by_http=turn.step == Registration.done.state)

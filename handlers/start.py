@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from aiogram import Router
 from aiogram.filters import CommandStart
 
 from handlers.filters import Private
+from handlers.greeting import greet
 from handlers.reply import Reply
-from handlers.states import Registration
 from handlers.turn import Event, Turn
 from storage.accounts import Accounts
 
@@ -25,8 +23,4 @@ async def start(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     """Go on where the account stands; a payload nobody knows is ignored and the person goes on."""
     turn.talk.paused = False
     await turn.locate(await accounts.of(turn.telegram_id))
-    prompt = turn.prompt()
-    if turn.step == Registration.done.state:
-        return turn.say(prompt, by_http=True)
-    greeting = turn.html("start-greeting", product=turn.product.name)
-    return turn.say(replace(prompt, text=greeting + "\n\n" + prompt.text))
+    return greet(turn)

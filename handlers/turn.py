@@ -45,13 +45,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Room:
-    """What all turns share."""
+    """What all turns share; `wake` tells the courier that the outbox was filled."""
 
     texts: Texts
     product: Product
     conversations: Conversations
     steps: tuple[Step, ...]
     done: Callable[[Turn], Screen]
+    wake: Callable[[], None]
 
 
 class Turn:
@@ -75,6 +76,7 @@ class Turn:
         self.now = now
         self.step: str | None = None
         self.action: str | None = None
+        self.is_first = False
 
     @property
     def product(self) -> Product:
@@ -163,6 +165,8 @@ class Turn:
         if isinstance(result, Progress):
             for displaced in result.displaced:
                 await self.room.conversations.forget(self.state.key.bot_id, displaced)
+            if result.displaced:
+                self.room.wake()
         self.talk.paused = False
         await self.locate(account)
         finished = self.step == Registration.done.state
@@ -188,12 +192,12 @@ class Turn:
             return Reply(before=tuple(methods), last=answer)
         return _reply([answer, *methods], by_http=by_http)
 
-    def alert(self, text: Markup) -> Reply:
+    def alert(self, screen: Screen) -> Reply:
         """Answer in a word: an alert over the pressed button, or a message to who typed its label."""
         if isinstance(self.event, CallbackQuery):
-            plain = text.striptags()
-            return Reply(last=AnswerCallbackQuery(callback_query_id=self.event.id, text=plain, show_alert=True))
-        return self.say(Screen(text))
+            text = screen.text.striptags()
+            return Reply(last=AnswerCallbackQuery(callback_query_id=self.event.id, text=text, show_alert=True))
+        return self.say(screen)
 
     def _one_keyboard(self, screens: Sequence[Screen]) -> tuple[Screen, ...]:
         """Take the phone step's reply keyboard away before anything else is asked: a message carries one keyboard."""

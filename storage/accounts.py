@@ -141,6 +141,7 @@ class Accounts:
         confirmed = account.status is AccountStatus.CONFIRMED
         displaced: list[int] = []
         if verified or confirmed:
+            await self._confirmation.lock_rivals(conn, account, email, account.phone)
             displaced = await self._confirmation.take_address(conn, account, email, now, confirming=confirmed)
         await _set(conn, account, email=email, email_verified=verified)
         progress = await self._confirmation.complete(conn, account, now)

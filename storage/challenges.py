@@ -166,7 +166,7 @@ class Challenges:
                     sends.c.number_hmac.in_(self._keys.numbers(challenge.number)),
                     sends.c.at > now - _STORY,
                 )
-                .order_by(sends.c.at, sends.c.code_n)
+                .order_by(sends.c.at, sends.c.code_n.nulls_last())
             )
             rows = (await conn.execute(story)).all()
             events = tuple(SendEvent(at, SendState(state), refused_by) for at, state, refused_by in rows)

@@ -67,6 +67,7 @@ class Confirmation:
             raise NumberTaken
         if account.email is None or account.terms_version != self.terms_version:
             return Progress(account)
+        await self.lock_rivals(conn, account, account.email, account.phone)
         if await self._is_outdone(conn, account, account.email, now):
             await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(_NO_ADDRESS))
             raise AddressTaken
@@ -105,6 +106,19 @@ class Confirmation:
             beaten = sa.and_(_PENDING, claimed)
         losers = sa.and_(accounts.c.email == email, beaten)
         return await self._lose(conn, account, losers, _NO_ADDRESS, "notice-address-lost", now)
+
+    async def lock_rivals(self, conn: AsyncConnection, account: Account, email: str, number: str | None) -> None:
+        """Lock everyone who may lose this address or number now, in one order, before anyone loses anything.
+
+        Two people who confirm at once have no number and no address in common, but may have two rivals in common.
+        """
+        rival = accounts.c.email == email
+        if number is not None:
+            askers = sa.select(challenges.c.account_id)
+            askers = askers.where(challenges.c.number == number, challenges.c.state.in_(ASKED))
+            rival = sa.or_(rival, accounts.c.phone == number, accounts.c.id.in_(askers))
+        rows = sa.select(accounts.c.id).where(rival, accounts.c.id != account.id).order_by(accounts.c.id)
+        await conn.execute(rows.with_for_update())
 
     async def _is_outdone(self, conn: AsyncConnection, account: Account, email: str, now: datetime) -> bool:
         if await self.address_is_held(conn, email, account, verified=account.email_verified):

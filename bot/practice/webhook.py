@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import aiohttp
-from multidict import CIMultiDict
 
 from bot.practice.parameters import Parameters, read_body
 from bot.practice.refusals import Refused
@@ -175,7 +174,7 @@ class Webhook:
             ) as response:
                 raw = await response.read()
                 delivery = Delivery(update.id, response.status, raw.decode("utf-8", "replace"))
-                answer = _Answer(delivery, CIMultiDict(response.headers), response.content_type, raw)
+                answer = _Answer(delivery, response.headers, response.content_type, raw)
         except TimeoutError:
             answer = _Answer(Delivery(update.id, 0, "Read timeout expired"))
         except aiohttp.ClientError as error:

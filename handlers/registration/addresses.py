@@ -84,7 +84,9 @@ def parse_address(text: str) -> str:
     if found is None or found.ascii_email is None:
         raise ImpossibleAddress
     address = found.ascii_email.lower()
-    _refuse_disposable(found.ascii_domain.lower())
+    if suggest(address) is None:
+        # A slip such as gmial.com is often listed too; who is asked back may leave it as typed.
+        _refuse_disposable(found.ascii_domain.lower())
     return address
 
 

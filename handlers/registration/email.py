@@ -6,6 +6,7 @@ from aiogram import Router
 
 from handlers import keyboards
 from handlers.filters import Acting, Text
+from handlers.greeting import greet
 from handlers.ports import MailDomains
 from handlers.product import Product
 from handlers.registration import addresses
@@ -39,6 +40,9 @@ def prompt(turn: Turn) -> Screen:
 
 async def give_address(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
     """Take an address, unless it looks like a slip: then ask which one is meant."""
+    if turn.is_first and not addresses.looks_like_address(turn.text):
+        # Nobody has asked for an address yet: a "hello" is answered by the greeting, not by "there is no @".
+        return greet(turn)
     address = addresses.parse_address(turn.text)
     suggestion = addresses.suggest(address)
     if suggestion is None:

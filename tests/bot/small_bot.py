@@ -82,7 +82,7 @@ class SmallBot:
             self.running.discard(person)
 
     async def _press(self, event: CallbackQuery, state: FSMContext) -> Any:
-        assert event.message
+        assert isinstance(event.message, Message)
         return await self._message(event.message.model_copy(update={"text": event.data}), state)
 
     async def handle(self, raw: dict[str, Any]) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiogram import Bot
@@ -33,7 +34,7 @@ HTML = Bot("42:TEST", default=DefaultBotProperties(parse_mode=ParseMode.HTML, li
 INLINE = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="Регистрация", callback_data="go")]])
 REPLY = ReplyKeyboardMarkup(keyboard=[[KeyboardButton(text="Мой номер", request_contact=True)]], resize_keyboard=True)
 
-METHODS: list[TelegramMethod[object]] = [
+METHODS: list[TelegramMethod[Any]] = [
     SendMessage(chat_id=7, text="<b>Регистрация</b>", reply_markup=INLINE),
     SendMessage(chat_id=7, text="номер", reply_markup=REPLY, parse_mode=None),
     SendMessage(chat_id=7, text="спасибо", reply_markup=ReplyKeyboardRemove()),
@@ -66,7 +67,7 @@ def test_moments_are_unix_time() -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 @pytest.mark.parametrize("bot", [PLAIN, HTML], ids=["plain", "html"])
-def test_an_answer_becomes_the_same_call_again(method: TelegramMethod[object], bot: Bot) -> None:
+def test_an_answer_becomes_the_same_call_again(method: TelegramMethod[Any], bot: Bot) -> None:
     answer = to_answer(method, bot)
     again = from_answer(answer)
     assert type(again) is type(method)

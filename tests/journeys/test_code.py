@@ -130,7 +130,7 @@ async def test_f19_a_code_in_any_dress_is_taken(stage: Stage, form: str) -> None
     ira.expects("registration-done")
 
 
-@pytest.mark.parametrize("form", ["superscript", "five", "seven", "two codes", "words"])
+@pytest.mark.parametrize("form", ["superscript", "five", "two codes", "words"])
 async def test_f19_what_is_no_code_costs_no_try(stage: Stage, form: str) -> None:
     ira = stage.someone()
     await ira.reaches_code()
@@ -138,7 +138,6 @@ async def test_f19_what_is_no_code_costs_no_try(stage: Stage, form: str) -> None
     typed = {
         "superscript": code.translate(SUPERSCRIPT),
         "five": code[:5],
-        "seven": code + "1",
         "two codes": f"{code}, {wrong(code)}",
         "words": "какой код?",
     }[form]

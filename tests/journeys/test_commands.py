@@ -51,7 +51,7 @@ async def test_cancel_stops_asking_and_continue_goes_on(stage: Stage, language: 
     await reach(ira, step)
     await ira.says("/cancel")
     ira.expects("menu-cancel" if step in {"email", "terms"} else "menu-cancel-until")
-    assert not ira.has_keyboard
+    assert not ira.has_keyboard()
     await ira.person.sticker()
     await ira.person.settled()
     ira.expects("menu-paused")

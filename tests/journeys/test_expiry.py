@@ -16,12 +16,12 @@ async def test_an_unconfirmed_account_is_reminded_deleted_told_and_started_again
     stage.clock.move(minutes=2)
     await stage.app.jobs.cleanup()
     await ira.is_told("notice-reminder")
-    assert ira.has_keyboard, "a reminder leaves the step as it is"
+    assert ira.has_keyboard(), "a reminder leaves the step as it is"
     await stage.app.jobs.cleanup()
     stage.clock.move(hours=4)
     await stage.app.jobs.cleanup()
     await ira.is_told("notice-expired")
-    assert not ira.has_keyboard
+    assert not ira.has_keyboard()
     assert sum(ira.said(text, "notice-reminder") for text in ira.heard()) == 1
     await ira.says("/start")
     ira.expects("registration-email-prompt")

@@ -81,6 +81,7 @@ async def test_f36_pressing_a_toggle_of_a_deleted_message_shows_the_box_anew(sta
     await ira.person.press_data("terms:toggle", prompt)
     await ira.person.settled()
     ira.expects("terms-sentence-ticked")
+    stage.forgive("message to edit not found")
     await ira.presses(ira.label("button-register"))
     ira.expects("registration-phone-prompt")
 
@@ -93,7 +94,7 @@ async def test_f36_an_edit_that_changes_nothing_is_harmless(stage: Stage) -> Non
     await ira.person.press_data("country:page:0", picker)
     await ira.person.settled()
     await ira.presses(next(label for label in picker.labels if "+7" in label))
-    stage.api.calls[:] = [call for call in stage.api.calls if "not modified" not in call.description]
+    stage.forgive("message is not modified")
     await ira.says(ira.phone)
     await ira.finishes()
 

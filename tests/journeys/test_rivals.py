@@ -103,7 +103,9 @@ async def test_two_race_with_one_address_and_the_other_finishes_without_a_second
     (loser,) = [p for p in people if not p.said(p.last(), "registration-done")]
     await loser.says("/start")
     loser.expects("registration-email-prompt")
-    assert loser.was_told("notice-address-lost") or loser.was_told("registration-email-taken")
+    await stage.api.until(
+        lambda: loser.was_told("notice-address-lost") or loser.was_told("registration-email-taken"), 10
+    )
     await loser.says("loser@example.org")
     loser_needs_code = not loser.said(loser.last(), "registration-done")
     assert not loser_needs_code, "a proven number needs no second SMS"
@@ -124,7 +126,9 @@ async def test_two_race_with_one_number_and_the_other_finishes_with_another(stag
     (loser,) = [p for p in people if not p.said(p.last(), "registration-done")]
     await loser.says("/start")
     loser.expects("registration-phone-prompt")
-    assert loser.was_told("notice-number-lost") or loser.was_told("registration-phone-taken")
+    await stage.api.until(
+        lambda: loser.was_told("notice-number-lost") or loser.was_told("registration-phone-taken"), 10
+    )
     await loser.says("+79037654321")
     await loser.says(await loser.code("+79037654321"))
     loser.expects("registration-done")
@@ -142,7 +146,7 @@ async def test_a_rival_who_waits_loses_the_address_is_told_and_goes_on(stage: St
         await rival.presses(rival.label("button-register"))
     else:
         await rival.is_told("notice-address-lost")
-        assert not rival.has_keyboard
+        assert not rival.has_keyboard()
     await rival.says("rival@example.org")
     if step == "code":
         rival.expects("registration-code-prompt")

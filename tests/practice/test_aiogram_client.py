@@ -78,9 +78,11 @@ async def webhook_bot(client: Bot) -> AsyncIterator[str]:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/telegram"
-    await client.delete_webhook()
-    await runner.cleanup()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/telegram"
+        await client.delete_webhook()
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_conversation_by_webhook_answered_in_multipart(server: LocalBotAPI, client: Bot) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -128,7 +129,7 @@ async def test_retry_after_is_obeyed(server: LocalBotAPI, call: RawClient, hook:
     await server.person(7).send("x")
     await server.person(7).settled()
     assert len(times) == 2
-    assert times[1] - times[0] >= 1
+    assert times[1] - times[0] >= 0.99
 
 
 async def test_a_slow_or_broken_answer_is_a_failure(server: LocalBotAPI, call: RawClient, hook: Hook) -> None:
@@ -195,7 +196,7 @@ async def test_the_method_call_in_an_answer_is_executed(server: LocalBotAPI, cal
             writer.append(value).set_content_disposition("form-data", name=name)
         return web.Response(body=writer)
 
-    answers = {
+    answers: dict[str, Callable[[], web.Response]] = {
         "json": lambda: web.json_response({"method": "sendMessage", "chat_id": 7, "text": "json"}),
         "form": lambda: web.Response(
             text="method=sendmessage&chat_id=7&text=form", content_type="application/x-www-form-urlencoded"

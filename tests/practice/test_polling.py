@@ -46,7 +46,7 @@ async def test_updates_stay_until_a_larger_offset_confirms_them(server: LocalBot
 async def test_a_long_poll_ends_with_the_first_update(server: LocalBotAPI, call: RawClient) -> None:
     started = time.monotonic()
     waiting = asyncio.create_task(poll(call, timeout=30))
-    await server.until(lambda: server._runner is not None)
+    await server.until(lambda: server.polling)
     await server.person(7).send("x")
     assert [update["message"]["text"] for update in await waiting] == ["x"]
     assert time.monotonic() - started < 5
@@ -54,7 +54,7 @@ async def test_a_long_poll_ends_with_the_first_update(server: LocalBotAPI, call:
 
 async def test_a_second_poll_ends_the_first(server: LocalBotAPI, call: RawClient) -> None:
     first = asyncio.create_task(call("getUpdates", timeout=30))
-    await asyncio.sleep(0.1)
+    await server.until(lambda: server.polling)
     second = asyncio.create_task(call("getUpdates", timeout=30))
     assert await first == {
         "ok": False,
@@ -71,13 +71,14 @@ async def test_a_poll_whose_client_is_gone_is_no_rival(server: LocalBotAPI, call
     async with aiohttp.ClientSession() as other:
         with pytest.raises(TimeoutError):
             await other.post(call.url("getUpdates"), json={"timeout": 30}, timeout=aiohttp.ClientTimeout(total=0.1))
+    await server.until(lambda: not server.polling)
     assert await poll(call, timeout=0) == []
     assert server.refusals == []
 
 
 async def test_polling_and_a_webhook_exclude_each_other(server: LocalBotAPI, call: RawClient, hook: Hook) -> None:
     waiting = asyncio.create_task(call("getUpdates", timeout=30))
-    await asyncio.sleep(0.1)
+    await server.until(lambda: server.polling)
     assert (await call("setWebhook", url=hook.url))["ok"]
     assert (await waiting)["description"] == "Conflict: terminated by setWebhook request"
     assert (await call("getUpdates"))["description"] == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from bot.practice import LocalBotAPI
@@ -196,6 +197,18 @@ async def test_unknown_methods_and_tokens(server: LocalBotAPI, call: RawClient) 
         assert await response.json() == {"ok": False, "error_code": 401, "description": "Unauthorized"}
     async with call.http.get(f"{server.base_url}/elsewhere") as response:
         assert response.status == 404
+
+
+async def test_several_tokens_are_one_bot(clock: MovableClock) -> None:
+    server = LocalBotAPI("5:old", "5:new", clock=clock)
+    await server.start()
+    async with aiohttp.ClientSession() as http:
+        for token in ("5:old", "5:new"):
+            async with http.get(f"{server.base_url}/bot{token}/getMe") as response:
+                assert (await response.json())["result"]["id"] == 5
+    await server.stop()
+    with pytest.raises(ValueError, match="one bot"):
+        LocalBotAPI("5:x", "6:x")
 
 
 async def test_every_way_of_passing_arguments(known: LocalBotAPI, call: RawClient) -> None:

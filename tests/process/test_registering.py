@@ -100,7 +100,7 @@ async def test_f28_redis_flushed_in_each_step_and_the_person_goes_on(
         await redis.flushall()
         await ira.says(ira.phone)
         ira.expects("registration-code-prompt")
-        assert not ira.has_keyboard
+        assert not ira.has_keyboard()
         await redis.flushall()
         await ira.finishes()
         assert len(outside.smsc.messages) == 1

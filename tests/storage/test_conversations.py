@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from storage.conversations import SEEN_UPDATES, Busy, Conversations, LockLost
 from storage.redis import connect
+from tests.waiting import until
 
 IRA = StorageKey(bot_id=1, chat_id=7, user_id=7)
 OLEG = StorageKey(bot_id=1, chat_id=8, user_id=8)
@@ -92,10 +93,14 @@ async def test_nothing_is_read_or_written_past_the_receiver(conversations: Conve
 
 async def test_a_handler_that_fails_leaves_the_record_and_unlocks(conversations: Conversations, redis: Redis) -> None:
     await say(conversations, 1, n=1)
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with conversations.open(IRA, 2) as conversation:
             conversation.data["n"] = 2
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert not await redis.exists("lock:{1:7:7}")
     async with conversations.open(IRA, 2) as conversation:
         assert conversation.seen is None
@@ -151,9 +156,9 @@ async def test_f28_after_a_flush_a_conversation_starts_empty(conversations: Conv
 async def test_f28_a_flush_while_a_handler_runs_leaves_the_update_unhandled(
     conversations: Conversations, redis: Redis
 ) -> None:
-    with pytest.raises(LockLost):
-        async with conversations.open(IRA, 1) as conversation:
-            await redis.flushall()
+    async with conversations.open(IRA, 1) as conversation:
+        await redis.flushall()
+        with pytest.raises(LockLost):
             await conversation.save(REPLY)
     assert await redis.dbsize() == 0
     await say(conversations, 1)
@@ -161,11 +166,11 @@ async def test_f28_a_flush_while_a_handler_runs_leaves_the_update_unhandled(
 
 async def test_f29_a_lost_lock_refuses_to_save(replicas: tuple[Conversations, Conversations], redis: Redis) -> None:
     slow, quick = replicas
-    with pytest.raises(LockLost):
-        async with slow.open(IRA, 1) as conversation:
-            await redis.delete("lock:{1:7:7}")
-            await say(quick, 2, by="quick")
-            conversation.data["by"] = "slow"
+    async with slow.open(IRA, 1) as conversation:
+        await redis.delete("lock:{1:7:7}")
+        await say(quick, 2, by="quick")
+        conversation.data["by"] = "slow"
+        with pytest.raises(LockLost):
             await conversation.save(REPLY)
     async with quick.open(IRA, 3) as conversation:
         assert conversation.data == {"by": "quick"}
@@ -215,8 +220,7 @@ async def test_a_waiter_is_woken_at_once(replicas: tuple[Conversations, Conversa
     for update_id in range(20):
         async with first.open(IRA, update_id * 2) as conversation:
             waiting = asyncio.create_task(say(second, update_id * 2 + 1))
-            while not await redis.exists("wait:{1:7:7}"):
-                await asyncio.sleep(0.001)
+            await until(lambda: redis.exists("wait:{1:7:7}"))
             await conversation.save(None)
             unlocked = loop.time()
         await waiting
@@ -294,8 +298,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(
     first, second = replicas
     async with first.open(IRA, 1) as conversation:
         waiting = asyncio.create_task(say(second, 2))
-        while not await redis.exists("wait:{1:7:7}"):
-            await asyncio.sleep(0.001)
+        await until(lambda: redis.exists("wait:{1:7:7}"))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await conversation.save(None)

@@ -8,15 +8,10 @@ from datetime import timedelta
 from redis.asyncio import Redis
 
 from storage.leases import Leases
+from tests.waiting import until
 
 MINUTE = timedelta(minutes=1)
 MOMENT = timedelta(milliseconds=50)
-
-
-async def until_free(redis: Redis, key: str) -> None:
-    async with asyncio.timeout(5):
-        while await redis.exists(key):
-            await asyncio.sleep(0.005)
 
 
 async def test_of_many_callers_one_is_first(redis: Redis) -> None:
@@ -28,8 +23,8 @@ async def test_of_many_callers_one_is_first(redis: Redis) -> None:
 async def test_the_next_period_has_a_first_again(redis: Redis) -> None:
     leases = Leases(redis)
     assert await leases.once("group:-5", MOMENT)
-    await until_free(redis, "once:group:-5")
-    assert await leases.once("group:-5", MOMENT)
+    assert not await leases.once("group:-5", MOMENT)
+    await until(lambda: leases.once("group:-5", MOMENT))
 
 
 async def test_a_lease_has_one_holder_who_may_prolong_it(redis: Redis) -> None:
@@ -52,8 +47,8 @@ async def test_only_the_holder_gives_a_lease_back(redis: Redis) -> None:
 async def test_f22_a_killed_holder_loses_its_lease_in_time(redis: Redis) -> None:
     leases = Leases(redis)
     await leases.hold("polling", "killed", MOMENT)
-    await until_free(redis, "held:polling")
-    assert await leases.hold("polling", "b", MINUTE)
+    assert not await leases.hold("polling", "b", MINUTE)
+    await until(lambda: leases.hold("polling", "b", MINUTE))
 
 
 async def test_leases_of_a_dead_predecessor_are_dropped_and_marks_stay(redis: Redis) -> None:

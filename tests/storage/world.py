@@ -95,10 +95,11 @@ class World:
 
     async def everything(self) -> str:
         """The text of every value in every table: what a thief of the database holds."""
-        async with self.database.read() as conn:
-            return "\n".join(
-                repr(tuple(row)) for table in metadata.sorted_tables for row in await conn.execute(sa.select(table))
-            )
+        tables = [await self.rows(table) for table in metadata.sorted_tables]
+        values = [value for rows in tables for row in rows for value in row]
+        return " ".join(
+            value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value) for value in values
+        )
 
     async def notices(self) -> list[tuple[int, str]]:
         """Who is told what, in the order it fell due, by text key."""

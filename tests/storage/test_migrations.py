@@ -1,0 +1,115 @@
+"""One chain of revisions for both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
+
+from storage import migrations
+from storage.database import Database
+from storage.migrations import SchemaState, migrate, schema_state
+from storage.tables import accounts, metadata
+from tests.storage.world import DAY, World
+
+
+async def state_of(url: str) -> SchemaState:
+    database = Database(url)
+    try:
+        return await schema_state(database)
+    finally:
+        await database.dispose()
+
+
+async def test_f26_several_migrators_at_once(empty_database_url: str) -> None:
+    assert await state_of(empty_database_url) is SchemaState.EMPTY
+    await asyncio.gather(*(migrate(empty_database_url) for _ in range(6)))
+    assert await state_of(empty_database_url) is SchemaState.CURRENT
+    await migrate(empty_database_url)
+
+
+async def test_a_newer_schema_is_told_apart(empty_database_url: str) -> None:
+    await migrate(empty_database_url)
+    database = Database(empty_database_url)
+    async with database.engine.begin() as conn:
+        await conn.exec_driver_sql("UPDATE alembic_version SET version_num = 'from the future'")
+    await database.dispose()
+    assert await state_of(empty_database_url) is SchemaState.NEWER
+
+
+async def test_an_older_schema_is_told_apart(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await migrate(empty_database_url)
+
+    class Later:
+        """The same chain with one more revision at its end."""
+
+        def __init__(self, script: Any) -> None:
+            self._script = script
+
+        def get_heads(self) -> list[str]:
+            return ["0002"]
+
+        def walk_revisions(self) -> Any:
+            return self._script.walk_revisions()
+
+    real = migrations.ScriptDirectory.from_config
+    monkeypatch.setattr(migrations.ScriptDirectory, "from_config", lambda config: Later(real(config)))
+    assert await state_of(empty_database_url) is SchemaState.OLDER
+
+
+async def test_the_chain_makes_exactly_the_tables_the_code_knows(database: Database) -> None:
+    def differences(connection: sa.Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+
+
+async def test_the_chain_goes_down_again(empty_database_url: str) -> None:
+    await migrate(empty_database_url)
+    database = Database(empty_database_url)
+
+    def down(connection: sa.Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    async with database.engine.begin() as conn:
+        await conn.run_sync(down)
+    async with database.read() as conn:
+        left = await conn.run_sync(lambda sync: sa.inspect(sync).get_table_names())
+    await database.dispose()
+    assert left == ["alembic_version"]
+    assert await state_of(empty_database_url) is SchemaState.EMPTY
+
+
+@pytest.mark.parametrize("column", ["email", "phone"])
+async def test_f24_the_index_has_the_last_word(world: World, column: str) -> None:
+    """Whatever the code does, the database holds no two confirmed accounts with one address or number."""
+
+    def row(telegram_id: int, status: str) -> dict[str, Any]:
+        return {
+            "id": world.database.new_id(), "telegram_id": telegram_id, "status": status, "language": "ru",
+            "email_verified": False, "created_at": world.now, "expires_at": world.now + DAY, column: "the same",
+        }  # fmt: skip
+
+    async with world.database.engine.begin() as conn:
+        for telegram_id, status in ((1, "confirmed"), (2, "pending"), (3, "pending")):
+            await conn.execute(accounts.insert().values(row(telegram_id, status)))
+    for statement in (
+        accounts.insert().values(row(4, "confirmed")),
+        accounts.update().where(accounts.c.telegram_id == 2).values(status="confirmed"),
+    ):
+        with pytest.raises(IntegrityError):
+            await world.database.write(None, lambda conn, wrong=statement: conn.execute(wrong))  # type: ignore[misc]
