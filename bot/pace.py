@@ -19,7 +19,8 @@ class Pace:
     async def wait(self, chat_id: int) -> None:
         """Return when a message may go to this chat."""
         clock = asyncio.get_running_loop().time
-        while (wait := max(self._next, self._next_in.get(chat_id, 0.0)) - clock()) > 0:
+        # The moment is computed and may move on meanwhile; there is nobody who could set an event.
+        while (wait := max(self._next, self._next_in.get(chat_id, 0.0)) - clock()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait)
         self._next = clock() + self._gap
         # A moment that has passed tells nothing any more.

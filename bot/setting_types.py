@@ -117,7 +117,8 @@ def whole_number(low: int, high: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         text = _text(value)
         if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
-            raise ValueError(f"{text!r} is not in range; write a whole number from {low} to {high}")
+            span = f"a whole number from {low} to {high}" if low < high else str(low)
+            raise ValueError(f"{text!r} is not in range; write {span}")
         return int(text)
 
     return read

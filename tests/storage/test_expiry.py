@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from itertools import chain
 
 import sqlalchemy as sa
 
@@ -74,7 +75,7 @@ async def test_deletion_goes_in_batches(world: World) -> None:
     world.clock.move(days=1)
     batches = [await world.expiry.expire_due(world.now, batch=3) for _ in range(4)]
     assert [len(batch) for batch in batches] == [3, 3, 1, 0]
-    assert sorted(sum(batches, [])) == list(range(1, 8))
+    assert sorted(chain(*batches)) == list(range(1, 8))
     assert await world.expiry.remind_due(world.now, batch=3) == 0
 
 
@@ -85,7 +86,7 @@ async def test_two_cleaners_delete_nobody_twice(world: World) -> None:
     batches = await asyncio.gather(*(world.expiry.expire_due(world.now, batch=10) for _ in range(8)))
     while more := await world.expiry.expire_due(world.now, batch=10):
         batches.append(more)
-    assert sorted(sum(batches, [])) == list(range(1, 41))
+    assert sorted(chain(*batches)) == list(range(1, 41))
     assert len(await world.notices()) == 40
 
 

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
 from storage import migrations
@@ -60,8 +61,8 @@ async def test_an_older_schema_is_told_apart(empty_database_url: str, monkeypatc
         def walk_revisions(self) -> Any:
             return self._script.walk_revisions()
 
-    real = migrations.ScriptDirectory.from_config
-    monkeypatch.setattr(migrations.ScriptDirectory, "from_config", lambda config: Later(real(config)))
+    real = ScriptDirectory.from_config
+    monkeypatch.setattr(ScriptDirectory, "from_config", lambda config: Later(real(config)))
     assert await state_of(empty_database_url) is SchemaState.OLDER
 
 
