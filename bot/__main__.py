@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("serve", help="run the bot (the default)")
     commands.add_parser("migrate", help="create the database's tables or bring them up to date, then exit")
     command = parser.parse_args(arguments).command or "serve"
+    # The files in DATA_DIR hold numbers and addresses: they are this user's alone.
+    os.umask(0o077)
     try:
         settings = load()
         logs.configure(settings.log_level, settings.secrets())

@@ -213,9 +213,7 @@ class Settings(LimitSettings):
         """Return one sentence per thing that works but is hardly meant so; none is a reason to refuse."""
         found = []
         if self._generated_secret and (self.database_url or self.redis_url):
-            found.append(
-                f"SECRET_KEY: was generated into {self.data_dir}; another replica needs the same one"
-            )
+            found.append(f"SECRET_KEY: was generated into {self.data_dir}; another replica needs the same one")
         if PAID_GATEWAYS & set(self.sms_gateways) and self.daily_budget is None:
             found.append("DAILY_BUDGET: is not given, so nothing bounds what SMS cost in a day")
         if self.bot_token is not None:

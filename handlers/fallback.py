@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from aiogram import Bot, Router
+from aiogram.enums import ChatType
 from aiogram.types import ChatMemberUpdated, Message
 
 from handlers import keyboards
@@ -58,5 +59,8 @@ def _is_addressed(message: Message, name: str) -> bool:
 
 async def note_blocking(change: ChatMemberUpdated, accounts: Accounts, clock: Clock) -> None:
     """Remember who blocked the bot: nothing is sent to them until they come back."""
+    if change.chat.type != ChatType.PRIVATE:
+        # Being taken out of a group says nothing about who did it.
+        return
     blocked = change.new_chat_member.status == "kicked"
     await accounts.mark_blocked(change.from_user.id, blocked=blocked, now=clock.now())

@@ -180,6 +180,11 @@ class Challenges:
         self, conn: AsyncConnection, account: Account, to: Recipient, language: str, own_contact: bool, now: datetime
     ) -> CodeSent:
         challenge = await asked_challenge(conn, account.id)
+        if own_contact:
+            # A code that may not be tried is no reason to wait for it.
+            await self._refuse(
+                conn, await self._ledger.wrong_codes(conn, to.telegram_id, to.number, now), to, challenge, now
+            )
         if challenge is None or challenge.number != to.number or not challenge.live_codes(self._limits, now):
             return await self._send_first(conn, account, to, language, now)
         due = challenge.resend_at(self._limits)

@@ -14,6 +14,7 @@ from storage.errors import (
     NothingToResend,
     NumberTaken,
     ResendTooEarly,
+    WrongCode,
 )
 from storage.keys import Keys
 from storage.limits import Window
@@ -166,6 +167,38 @@ async def test_t05_an_owner_registers_by_contact_when_the_numbers_limit_is_used_
     assert (result.account.phone, result.account.status) == (NUMBER, AccountStatus.CONFIRMED)
     assert sorted(result.displaced) == [1, 2, 3]
     assert len(await world.rows(outbox, outbox.c.kind == "code")) == 3
+
+
+async def test_t05_an_own_contact_helps_when_a_challenge_has_no_code_left(world: World) -> None:
+    ira = world.person(1)
+    await ira.accepts()
+    await ira.asks()
+    for seconds in (60, 120):
+        world.clock.move(seconds=seconds)
+        await ira.resends()
+    typed = await ira.asks()
+    assert isinstance(typed, CodeSent)
+    assert (typed.queued, typed.resend_at) == (False, None)
+    result = await ira.asks(contact=True)
+    assert isinstance(result, Progress)
+    assert result.confirmed_now
+    assert await refused(world) == ["sends_per_challenge"]
+
+
+async def test_t05_an_own_contact_helps_after_too_many_wrong_codes(world: World) -> None:
+    world = world.with_limits(wrong_codes=Window(2, DAY))
+    ira = world.person(1)
+    await ira.accepts()
+    await ira.asks()
+    for _ in range(2):
+        with pytest.raises(WrongCode):
+            await ira.tries(await ira.wrong())
+    with pytest.raises(LimitReached):
+        await ira.tries((await ira.codes())[0])
+    result = await ira.asks(contact=True)
+    assert isinstance(result, Progress)
+    assert result.confirmed_now
+    assert await refused(world) == ["wrong_codes"]
 
 
 async def test_a_persons_sends_are_limited(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import migrations
 from storage.database import Database
@@ -113,4 +115,8 @@ async def test_f24_the_index_has_the_last_word(world: World, column: str) -> Non
         accounts.update().where(accounts.c.telegram_id == 2).values(status="confirmed"),
     ):
         with pytest.raises(IntegrityError):
-            await world.database.write(None, lambda conn, wrong=statement: conn.execute(wrong))  # type: ignore[misc]
+            await world.database.write(None, partial(_run, statement))
+
+
+async def _run(statement: sa.Insert | sa.Update, conn: AsyncConnection) -> None:
+    await conn.execute(statement)
