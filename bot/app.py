@@ -251,5 +251,6 @@ def product_of(settings: Settings, bot_username: str) -> Product:
         reveal_existing=settings.existing_account_notice == "immediately",
         time_zone=settings.time_zone,
         code_length=settings.code_length,
+        unconfirmed_lifetime=settings.unconfirmed_lifetime,
         check_mail_domains=settings.email_mx_check,
     )

@@ -97,7 +97,11 @@ class LimitSettings(BaseSettings):
 
     def limits(self) -> Limits:
         """Return what the verification engine counts by."""
-        return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
+        values = {name: getattr(self, name) for name in Limits.__dataclass_fields__}
+        if "reminder_before" not in self.model_fields_set:
+            # Who shortens the lifetime and leaves the reminder alone does not want it at the very beginning.
+            values["reminder_before"] = min(self.reminder_before, self.unconfirmed_lifetime / 6)
+        return Limits(**values)
 
     @field_validator("code_lifetime")
     @classmethod

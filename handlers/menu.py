@@ -9,6 +9,7 @@ from aiogram.filters import Command
 
 from handlers import keyboards
 from handlers.filters import Acting, Private
+from handlers.moments import duration
 from handlers.reply import Reply
 from handlers.screens import Rows, Screen
 from handlers.states import Registration
@@ -83,7 +84,12 @@ async def support(event: Event, turn: Turn) -> Reply:
 
 async def privacy(event: Event, turn: Turn) -> Reply:
     """Say what is kept, for how long, and give the policy."""
-    return turn.say(Screen(turn.html("menu-privacy"), keyboards.link(turn, "button-privacy", turn.product.privacy_url)))
+    return turn.say(
+        Screen(
+            turn.html("menu-privacy", lifetime=duration(turn.product.unconfirmed_lifetime, turn.talk.language)),
+            keyboards.link(turn, "button-privacy", turn.product.privacy_url),
+        )
+    )
 
 
 async def ask_language(event: Event, turn: Turn) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta, tzinfo
 
-from babel.dates import format_datetime
+from babel.dates import format_datetime, format_timedelta
 
 
 def moment(at: datetime, now: datetime, zone: tzinfo, language: str) -> str:
@@ -13,6 +13,11 @@ def moment(at: datetime, now: datetime, zone: tzinfo, language: str) -> str:
     local = at.astimezone(zone)
     pattern = "HH:mm (ZZZZ)" if local.date() == now.astimezone(zone).date() else "d MMMM HH:mm (ZZZZ)"
     return format_datetime(local, pattern, tzinfo=zone, locale=language)
+
+
+def duration(length: timedelta, language: str) -> str:
+    """Return a length of time in words, such as "24 hours"."""
+    return format_timedelta(length, granularity="minute", threshold=2, locale=language)
 
 
 def seconds_until(at: datetime, now: datetime) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -36,4 +37,5 @@ class Product:
     reveal_existing: bool
     time_zone: ZoneInfo
     code_length: int
+    unconfirmed_lifetime: timedelta
     check_mail_domains: bool

@@ -166,6 +166,12 @@ def test_each_mistake_is_one_line_that_says_what_to_write(
     assert "\n" not in line
 
 
+def test_a_short_lifetime_moves_the_reminder_unless_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch).limits().reminder_before == timedelta(hours=4)
+    assert loaded(monkeypatch, UNCONFIRMED_LIFETIME="60m").limits().reminder_before == timedelta(minutes=10)
+    assert loaded(monkeypatch, REMINDER_BEFORE="30m").limits().reminder_before == timedelta(minutes=30)
+
+
 def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = mistakes(
         monkeypatch, HTTP_PORT="x", COUNTRIES="ZZ", SMS_GATEWAYS="smsc", REDIS_URL="redis://cache", CODE_LIFETIME="1h"
