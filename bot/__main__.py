@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+from typing import TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o077)
     try:
         settings = load()
-        logs.configure(settings.log_level, settings.secrets())
+        logs.configure(settings.log_level, settings.secrets(), _log_file(settings) if command == "serve" else None)
         {"serve": _serve, "migrate": _migrate}[command](settings)
     except SettingsError as error:
         return _fail(error.lines, 2)
@@ -35,6 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _log_file(settings: Settings) -> TextIO | None:
+    """Return the file for the log of a practice, whose terminal is for what to do next; None where stderr is meant."""
+    if settings.bot_token is not None or "log_level" in settings.model_fields_set:
+        return None
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (settings.data_dir / "bot.log").open("a", encoding="utf-8")
+    except OSError as error:
+        raise StartFailed(
+            f"DATA_DIR: {settings.data_dir} cannot be used ({error.strerror}); write a folder of this user"
+        ) from error
 
 
 def _serve(settings: Settings) -> None:

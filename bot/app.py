@@ -19,19 +19,21 @@ from redis.asyncio import Redis
 
 from bot import telegram
 from bot.courier import Courier
-from bot.deliveries import create_courier
 from bot.failures import StartFailed
-from bot.gateways import sms_gateways
+from bot.gateways import chosen_gateways, sms_gateways
 from bot.gateways.mail_domains import DnsMailDomains
 from bot.jobs import Jobs
 from bot.middlewares import TurnMiddleware
 from bot.opening import open_database, open_redis
+from bot.outgoing import create_courier
 from bot.polling import Polling
+from bot.practice.ground import Practice, practising
 from bot.receive import Receiver
-from bot.schedule import TelegramSchedule
+from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from bot.web import create_web
 from handlers import create_router
+from handlers.ports import SmsGateway
 from handlers.product import Product, TermsStyle
 from handlers.registration import done, steps
 from handlers.turn import Room
@@ -80,6 +82,7 @@ class App:
     courier: Courier
     jobs: Jobs
     receiver: Receiver
+    practice: Practice | None
     port: int
     serving: asyncio.Task[None] | None
 
@@ -93,6 +96,9 @@ async def serve(settings: Settings) -> None:
     for line in settings.warnings():
         log.warning("%s", line)
     async with running(settings) as app:
+        if app.practice is not None:
+            # For whoever started it, so not a log.
+            print(*app.practice.welcome(app.port), sep="\n", flush=True)
         ended = asyncio.create_task(_until(ending))
         waits = {ended, app.serving} if app.serving else {ended}
         done_first, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -111,30 +117,36 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
     """Serve inside the block. Parts start in the order they need each other and stop in reverse."""
     async with AsyncExitStack() as stack:
         stores = await _open_stores(settings, clock, stack)
-        bot = await telegram.open_bot(settings, stack)
+        practice = await _open_practice(settings, stack)
+        bot = await telegram.open_bot(settings, practice.api if practice else None, stack)
         me = await telegram.introduce(bot)
         texts = Texts(default=settings.default_language)
         owner = os.urandom(8).hex()
-        courier = await _courier(settings, stores, bot, texts, owner, stack)
+        product = product_of(settings, me.username or "")
+        gateways = sms_gateways(settings, stores.clock, practice.phone if practice else None)
+        courier = await _courier(settings, stores, bot, texts, product, gateways, owner, stack)
         jobs = Jobs(
             stores.expiry, stores.leases, stores.conversations, stores.clock, bot_id=bot.id, wake=courier.wake,
             every=settings.cleanup_every, batch=settings.cleanup_batch,
         )  # fmt: skip
-        dispatcher = _dispatcher(settings, stores, bot, texts, courier, me.username or "")
+        dispatcher = _dispatcher(stores, bot, texts, courier, product)
         words = telegram.OwnWords(texts)
         receiver = Receiver(bot, dispatcher, stores.conversations, apology=words.apology, notice=words.outage)
 
         hooked = settings.webhook_url is not None
         secret = webhook_secret(settings, stores.keys)
         checks = {"database": stores.database.ping, "redis": stores.redis_answers}
-        port = await _listen(settings, create_web(receiver if hooked else None, secret, checks), stack)
+        application = create_web(receiver if hooked else None, secret, checks)
+        if practice is not None:
+            practice.page.add_to(application)
+        port = await _listen(settings, application, stack)
         courier.start()
         stack.push_async_callback(courier.stop)
         jobs.start()
         stack.push_async_callback(jobs.stop)
         serving = await _receive(settings, bot, receiver, stores.leases, owner, secret, stack)
         log.info("serving @%s by %s on port %d", me.username, "webhook" if hooked else "polling", port)
-        yield App(bot, stores, courier, jobs, receiver, port, serving)
+        yield App(bot, stores, courier, jobs, receiver, practice, port, serving)
 
 
 async def _open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitStack) -> Stores:
@@ -156,27 +168,41 @@ async def _open_stores(settings: Settings, clock: Clock | None, stack: AsyncExit
     )  # fmt: skip
 
 
+async def _open_practice(settings: Settings, stack: AsyncExitStack) -> Practice | None:
+    """Play Telegram when there is no BOT_TOKEN. After the database, whose lock keeps a second process away."""
+    if settings.bot_token is not None:
+        return None
+    path = settings.data_dir / "practice.json"
+    log.warning("BOT_TOKEN is not set: practising with a local Bot API server, kept in %s", path)
+    try:
+        practice = practising(
+            path, name=settings.product_name, host=settings.http_host, gateways=chosen_gateways(settings)
+        )
+        return await stack.enter_async_context(practice)
+    except OSError as error:
+        raise StartFailed(f"DATA_DIR: {path} cannot be used ({error.strerror}); write a folder of this user") from error
+
+
 async def _courier(
-    settings: Settings, stores: Stores, bot: Bot, texts: Texts, owner: str, stack: AsyncExitStack
-) -> Courier:
-    gateways = sms_gateways(settings, stores.clock)
+    settings: Settings, stores: Stores, bot: Bot, texts: Texts, product: Product, gateways: list[SmsGateway],
+    owner: str, stack: AsyncExitStack,
+) -> Courier:  # fmt: skip
     for gateway in gateways:
         stack.push_async_callback(gateway.close)
     return create_courier(
-        settings, outbox=stores.outbox, sends=stores.sends, accounts=stores.accounts, gateways=gateways, bot=bot,
-        texts=texts, clock=stores.clock, chance=random.SystemRandom(), owner=owner,
+        settings, outbox=stores.outbox, sends=stores.sends, accounts=stores.accounts, challenges=stores.challenges,
+        gateways=gateways, bot=bot, texts=texts, product=product, clock=stores.clock,
+        chance=random.SystemRandom(), owner=owner,
     )  # fmt: skip
 
 
-def _dispatcher(
-    settings: Settings, stores: Stores, bot: Bot, texts: Texts, courier: Courier, username: str
-) -> Dispatcher:
+def _dispatcher(stores: Stores, bot: Bot, texts: Texts, courier: Courier, product: Product) -> Dispatcher:
     """Return the conversation; what handlers ask for by name stands here."""
-    room = Room(texts, product_of(settings, username), stores.conversations, steps.STEPS, done.prompt, courier.wake)
+    room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake)
     dispatcher = Dispatcher(
         storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT,
         room=room, accounts=stores.accounts, challenges=stores.challenges, leases=stores.leases, clock=stores.clock,
-        courier=courier, schedule=TelegramSchedule(bot, stores.outbox), mail_domains=DnsMailDomains(),
+        courier=courier, schedule=OutboxSchedule(bot, stores.outbox), mail_domains=DnsMailDomains(),
     )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock))

@@ -1,4 +1,4 @@
-"""What the outbox holds and how each kind is delivered: a code by SMS, a notice or a later call by Telegram."""
+"""How codes are delivered by SMS, and notices by Telegram."""
 
 from __future__ import annotations
 
@@ -21,11 +21,8 @@ from aiogram.exceptions import (
 from aiogram.methods import SendMessage, TelegramMethod
 from aiogram.types import LinkPreviewOptions, ReplyKeyboardRemove
 
-from bot.answers import from_answer
-from bot.courier import Courier
 from bot.outages import is_harmless, storage_is_away, telegram_is_away
 from bot.pace import Pace
-from bot.settings import Settings
 from handlers.moments import moment
 from handlers.ports import (
     Accepted,
@@ -42,7 +39,7 @@ from storage.accounts import Accounts
 from storage.clock import Clock
 from storage.models import SendState
 from storage.outbox import Outbox, OutboxItem
-from storage.sends import Dispatch, Sends
+from storage.sends import Dispatch, Sends, Told
 
 log = logging.getLogger(__name__)
 
@@ -54,37 +51,6 @@ _NOTICE_TRIES = 150
 # After these something else than the phone is pending, and its reply keyboard must not be left on the screen.
 _LEAVE_THE_PHONE_STEP = frozenset({"notice-expired", "notice-address-lost"})
 _LONGEST_NOTICE_DELAY = timedelta(minutes=10)
-
-
-def create_courier(
-    settings: Settings,
-    *,
-    outbox: Outbox,
-    sends: Sends,
-    accounts: Accounts,
-    gateways: Sequence[SmsGateway],
-    bot: Bot,
-    texts: Texts,
-    clock: Clock,
-    chance: random.Random,
-    owner: str,
-) -> Courier:
-    """Return the courier with everyone who delivers for it; `owner` names this process on its leases."""
-    pace = Pace(settings.telegram_send_rate, settings.telegram_chat_rate)
-    telegram = TelegramDelivery(outbox, accounts, bot, clock, chance, pace, owner)
-    code = CodeDelivery(
-        outbox,
-        sends,
-        gateways,
-        texts,
-        clock,
-        chance,
-        product=settings.product_name,
-        tries=settings.outbox_tries,
-        owner=owner,
-    )
-    notice = NoticeDelivery(telegram, texts, clock, settings.time_zone)
-    return Courier(outbox, {"code": code, "notice": notice, "call": LaterCall(telegram)}, clock, owner)
 
 
 def delay(attempts: int, chance: random.Random) -> float:
@@ -138,7 +104,7 @@ class CodeDelivery:
             if isinstance(result, Misconfigured):
                 log.error("gateway %s must be mended: %s", gateway.name, result.detail)
             else:
-                log.warning("gateway %s is unavailable: %s", gateway.name, result.detail)
+                log.warning("gateway %s is unavailable for code %s: %s", gateway.name, send_id, result.detail)
                 wait.append(result.retry_after or 0.0)
             # Nothing left: the row waits again, so that the next attempt is none of a process that died.
             await self._sends.settle(send_id, SendState.QUEUED, now=self._clock.now())
@@ -155,12 +121,13 @@ class CodeDelivery:
     async def _settle(self, item: OutboxItem, dispatch: Dispatch, result: SendResult) -> None:
         match result:
             case Accepted(provider_id, price):
+                log.info("code %s was taken by the gateway", dispatch.send_id)
                 await self._end(item, dispatch, SendState.ACCEPTED, provider_id=provider_id, price=price)
             case Unknown(detail):
-                log.warning("nobody knows whether a code was sent: %s", detail)
+                log.warning("nobody knows whether code %s was sent: %s", dispatch.send_id, detail)
                 await self._end(item, dispatch, SendState.UNKNOWN, notice="notice-code-unknown")
             case InvalidNumber(detail) | Refused(detail):
-                log.info("a code cannot be delivered: %s", detail)
+                log.info("code %s cannot be delivered: %s", dispatch.send_id, detail)
                 await self._end(item, dispatch, SendState.FAILED, notice="notice-code-undeliverable")
 
     async def _end(
@@ -174,12 +141,8 @@ class CodeDelivery:
         price: int | None = None,
     ) -> None:
         now = self._clock.now()
-        await _insist(lambda: self._sends.settle(dispatch.send_id, state, now, provider_id, price))
-        if notice is not None:
-            # Named after the send: a row that is worked on twice still tells the person once.
-            await self._outbox.notice(
-                dispatch.telegram_id, dispatch.language, notice, run_at=now, dedupe=f"{notice}:{dispatch.send_id}"
-            )
+        told = Told(dispatch.telegram_id, dispatch.language, notice) if notice else None
+        await _insist(lambda: self._sends.settle(dispatch.send_id, state, now, provider_id, price, told))
         await self._outbox.done(item.id, self._owner)
 
 
@@ -238,6 +201,10 @@ class TelegramDelivery:
                 return
         await self._outbox.done(item.id, self._owner)
 
+    async def drop(self, item: OutboxItem) -> None:
+        """Settle a row that there is nothing to say about any more."""
+        await self._outbox.done(item.id, self._owner)
+
     async def _retry(self, item: OutboxItem, wait: timedelta, error: str) -> None:
         if item.attempts >= _NOTICE_TRIES:
             await self._outbox.dead(item.id, self._owner, error=error)
@@ -280,14 +247,3 @@ class NoticeDelivery:
         except (TypeError, ValueError):
             return value
         return moment(at, self._clock.now(), self._zone, language)
-
-
-class LaterCall:
-    """Makes a Bot API call whose moment has come, such as the one edit that says that a code may be asked for again."""
-
-    def __init__(self, telegram: TelegramDelivery) -> None:
-        self._telegram = telegram
-
-    async def deliver(self, item: OutboxItem) -> None:
-        """Make the call kept in the payload as a webhook answer is written."""
-        await self._telegram.call(item, int(item.payload["telegram_id"]), from_answer(item.payload["call"]))

@@ -25,7 +25,8 @@ _TOKEN = re.compile(r"(?<![0-9])[0-9]{5,20}:[A-Za-z0-9_-]{20,}")
 _EMAIL = re.compile(r"([\w.%+'-]+)@([\w-]+(?:\.[\w-]+)+)")
 # Ten digits or more, however they are grouped; a date is no number.
 _PHONE = re.compile(r"(?<![\w.])(?!\d{4}-\d\d-\d\d)\+?\d(?:[ \u00a0().-]{0,2}\d){9,14}(?!\w)")
-_CODE = re.compile(r"(?<!\w)\d{6,8}(?!\w)")
+# An update's id is nobody's, and ties the lines about it together.
+_CODE = re.compile(r"(?<!\w)(?<!update )\d{6,8}(?!\w)")
 
 _COMMON: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,

@@ -18,7 +18,7 @@ from handlers.turn import Room, Turn
 from storage.accounts import Accounts
 from storage.clock import Clock
 from storage.errors import Refusal
-from storage.models import UpdateRef
+from storage.models import AccountStatus, UpdateRef
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -43,6 +43,11 @@ class TurnMiddleware(BaseMiddleware):
         turn = await self._open(subject, update, state)
         if isinstance(subject, Message):
             if event.edited_message is not None:
+                if turn.talk.latest is None:
+                    # Nobody knows any more which message was the newest: neither answer nor silence.
+                    reply = turn.ask()
+                    await state.set_data(turn.talk.dump())
+                    return reply
                 if subject.message_id != turn.talk.latest:
                     return None
                 # An edit of the newest message is a new answer: the routers see it as a message.
@@ -63,12 +68,16 @@ class TurnMiddleware(BaseMiddleware):
         if kept:
             turn = Turn(self.room, subject, update, Talk.load(kept), state, self.clock.now())
             turn.step = await state.get_state()
+            if turn.talk.terms_version != self.room.product.terms_version:
+                # New terms came with a restart: whoever is pending accepts them before anything else is taken.
+                await turn.locate(await self.accounts.of(update.telegram_id))
             return turn
         account = await self.accounts.of(update.telegram_id)
         code = subject.from_user.language_code if subject.from_user else None
         language = account.language if account else self.room.texts.pick(code)
         # A lost record may have left the phone step's keyboard on the screen: the next prompt takes it away.
-        talk = Talk(language=language, keyboard=account is not None)
+        pending = account is not None and account.status is AccountStatus.PENDING
+        talk = Talk(language=language, keyboard=pending)
         turn = Turn(self.room, subject, update, talk, state, self.clock.now())
         await turn.locate(account)
         turn.is_first = account is None

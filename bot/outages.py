@@ -24,8 +24,9 @@ from sqlalchemy import exc as sql
 from storage.conversations import Busy, LockLost
 
 # SQLSTATE classes and codes (PostgreSQL, appendix A): connection lost, resources, shutting down or starting up,
-# serialization failure and deadlock, read-only standby, I/O.
-_POSTGRES_AWAY = ("08", "53", "57P", "40001", "40P01", "25006", "58")
+# serialization failure and deadlock, read-only standby, I/O. The last three are met while connecting only: the password
+# is being changed, the database restored or renamed, or closed to connections; an operator does all that to live bots.
+_POSTGRES_AWAY = ("08", "53", "57P", "40001", "40P01", "25006", "58", "28", "3D", "55000")
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_READONLY")
 _TELEGRAM_AWAY = (
     TelegramNetworkError,

@@ -1,19 +1,18 @@
-"""Telegram calls for a later moment: kept in the outbox, so that a restart loses none."""
+"""What is to be said at a later moment: kept in the outbox, so that a restart loses none."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from uuid import UUID
 
 from aiogram import Bot
-from aiogram.methods import SendMessage, TelegramMethod
+from aiogram.methods import SendMessage
 
-from bot.answers import to_answer
 from storage.models import UpdateRef
-from storage.outbox import Outbox
+from storage.outbox import HELP, Outbox
 
 
-class TelegramSchedule:
+class OutboxSchedule:
     """Implements `handlers.ports.Schedule`."""
 
     def __init__(self, bot: Bot, outbox: Outbox) -> None:
@@ -24,8 +23,8 @@ class TelegramSchedule:
         """Send a message by HTTP and return its id, for a later edit of it."""
         return (await self._bot(call)).message_id
 
-    async def call_later(self, update: UpdateRef, call: TelegramMethod[Any], run_at: datetime) -> None:
-        """Make this call at `run_at`, once per update, best effort."""
-        payload = {"telegram_id": update.telegram_id, "call": to_answer(call, self._bot)}
-        dedupe = f"call:{update.telegram_id}:{update.update_id}"
-        await self._outbox.put("call", payload, run_at, telegram_id=update.telegram_id, dedupe=dedupe)
+    async def edit_help(self, update: UpdateRef, message_id: int, challenge_id: UUID, run_at: datetime) -> None:
+        """Bring this help message up to date at `run_at`, once per update."""
+        payload = {"telegram_id": update.telegram_id, "message_id": message_id, "challenge_id": challenge_id.hex}
+        dedupe = f"help:{update.telegram_id}:{update.update_id}"
+        await self._outbox.put(HELP, payload, run_at, telegram_id=update.telegram_id, dedupe=dedupe)

@@ -36,18 +36,14 @@ _TRIES = 5
 T = TypeVar("T")
 
 
-async def open_bot(settings: Settings, stack: AsyncExitStack) -> Bot:
-    """Return the bot's client. Without BOT_TOKEN a local Bot API server is started beside it, and it says so."""
-    if settings.bot_token is None:
-        local = LocalBotAPI()
-        await local.start()
-        stack.push_async_callback(local.stop)
-        log.warning("BOT_TOKEN is not set: practising with a local Bot API server at %s", local.base_url)
-        return await _bot(local.token, local.base_url, stack)
-    return await _bot(settings.bot_token.get_secret_value(), settings.telegram_api_base, stack)
-
-
-async def _bot(token: str, base: str, stack: AsyncExitStack) -> Bot:
+async def open_bot(settings: Settings, local: LocalBotAPI | None, stack: AsyncExitStack) -> Bot:
+    """Return the bot's client: of Telegram with BOT_TOKEN, of the local Bot API server without."""
+    if local is not None:
+        token, base = local.token, local.base_url
+    elif settings.bot_token is not None:
+        token, base = settings.bot_token.get_secret_value(), settings.telegram_api_base
+    else:
+        raise ValueError("there is neither BOT_TOKEN nor a local Bot API server")
     bot = Bot(token, session=AiohttpSession(api=TelegramAPIServer.from_base(base)))
     stack.push_async_callback(bot.session.close)
     return bot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from handlers.turn import Turn
 from storage import errors
 from storage.accounts import Accounts
 from storage.errors import Limit, Refusal
+
+log = logging.getLogger(__name__)
 
 _AT_PHONE = frozenset({Registration.phone.state, Registration.country.state})
 _AT_EMAIL = frozenset({Registration.email.state})
@@ -31,13 +34,23 @@ async def explain(refusal: Refusal, turn: Turn, accounts: Accounts) -> Reply:
     """Return the answer to a refused request. Every Refusal has its words here; an unknown one is a KeyError."""
     words = _WORDS[type(refusal)]
     turn.talk.paused = False
+    log.info("a request was refused: %s", _for_the_log(refusal))
     if isinstance(refusal, errors.ResendTooEarly):
         return turn.alert(words(refusal, turn))
     stays = _STEPS_OF.get(type(refusal))
+    if turn.step in _AT_PHONE and not turn.talk.keyboard:
+        # Cancelling took the step's keyboard away, and the words may speak of its button.
+        return turn.ask(words(refusal, turn))
     if stays is None or turn.step in stays:
         return turn.say(words(refusal, turn))
     await turn.locate(await accounts.of(turn.telegram_id))
     return turn.ask(words(refusal, turn))
+
+
+def _for_the_log(refusal: Refusal) -> str:
+    """Name what was refused: the kind, and of the data only what is nobody's."""
+    data = [str(getattr(refusal, name)) for name in ("limit", "country", "kind") if hasattr(refusal, name)]
+    return " ".join([type(refusal).__name__, *data])
 
 
 def _no_at_sign(refusal: addresses.NoAtSign, turn: Turn) -> Screen:
@@ -70,7 +83,7 @@ def _invalid_number(refusal: numbers.InvalidNumber, turn: Turn) -> Screen:
     return Screen(
         turn.html(
             "registration-phone-invalid",
-            country=country_names.name(refusal.country, turn.talk.language),
+            country=country_names.name(refusal.country, turn.language),
             calling_code=country_names.calling_code(refusal.country),
             example=numbers.example(refusal.country),
         )
@@ -78,8 +91,9 @@ def _invalid_number(refusal: numbers.InvalidNumber, turn: Turn) -> Screen:
 
 
 def _country_not_allowed(refusal: numbers.CountryNotAllowed, turn: Turn) -> Screen:
-    allowed = ", ".join(country_names.name(country, turn.talk.language) for country in turn.product.countries)
-    return Screen(turn.html("registration-phone-country", allowed=allowed))
+    allowed = ", ".join(country_names.name(country, turn.language) for country in turn.product.countries)
+    named = country_names.name(refusal.country, turn.language) if refusal.country else "?"
+    return Screen(turn.html("registration-phone-country", country=named, allowed=allowed))
 
 
 def _number_type(refusal: numbers.NumberTypeRefused, turn: Turn) -> Screen:
@@ -99,9 +113,11 @@ def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Screen:
     until = turn.moment(refusal.retry_at)
     if refusal.limit is Limit.ADDRESSES_PER_PERSON:
         return Screen(turn.html("registration-email-limit", until=until))
-    key = "registration-code-limit" if refusal.limit is Limit.WRONG_CODES else "registration-phone-limit"
-    at_code = turn.step == Registration.code.state
-    return Screen(turn.html(key, until=until), keyboards.change_number(turn) if at_code else ())
+    if refusal.limit is Limit.WRONG_CODES:
+        return Screen(turn.html("registration-code-limit", until=until), keyboards.change_number(turn))
+    if turn.step == Registration.code.state:
+        return Screen(turn.html("registration-code-no-more", until=until), keyboards.change_number(turn))
+    return Screen(turn.html("registration-phone-limit", until=until))
 
 
 def _resend_too_early(refusal: errors.ResendTooEarly, turn: Turn) -> Screen:

@@ -53,7 +53,9 @@ async def point_to_private_chat(message: Message, bot: Bot, room: Room, leases: 
 
 
 def _is_addressed(message: Message, name: str) -> bool:
-    texts = [entity.extract_from(message.text or "").casefold() for entity in message.entities or ()]
+    said = message.text or message.caption or ""
+    entities = message.entities or message.caption_entities or ()
+    texts = [entity.extract_from(said).casefold() for entity in entities]
     return any(text == name or (text.startswith("/") and text.endswith(name)) for text in texts)
 
 

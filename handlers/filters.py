@@ -41,6 +41,14 @@ class Acting(Filter):
         return turn.action.startswith(self.action) if self.action.endswith(":") else turn.action == self.action
 
 
+class Paused(Filter):
+    """The person has cancelled and not gone on since."""
+
+    async def __call__(self, message: Message, turn: Turn) -> bool:
+        """Pass while the registration is paused."""
+        return turn.talk.paused
+
+
 class YesOrNo(Filter):
     """A bare yes or no that no button on offer stands for: the step says what it means."""
 

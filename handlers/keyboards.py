@@ -10,6 +10,7 @@ from handlers.screens import Button, Rows
 
 if TYPE_CHECKING:
     from handlers.turn import Turn
+    from handlers.voice import Voice
 
 PAGE = 8
 
@@ -21,13 +22,13 @@ def email(turn: Turn) -> Rows:
 
 def email_hint(turn: Turn, domain: str) -> Rows:
     """Take the suggested domain, or leave the address as typed."""
-    suggested = Button({language: domain for language in turn.room.texts.languages}, action="email:hint", answer="yes")
+    suggested = Button({language: domain for language in turn.texts.languages}, action="email:hint", answer="yes")
     return ((suggested,), (turn.button("button-as-typed", "email:keep", answer="no"),))
 
 
 def email_meant(turn: Turn, domain: str) -> Rows:
     """Take the suggested domain; there is nothing to leave as typed."""
-    return ((Button({code: domain for code in turn.room.texts.languages}, action="email:keep", answer="yes"),),)
+    return ((Button({code: domain for code in turn.texts.languages}, action="email:keep", answer="yes"),),)
 
 
 def terms(turn: Turn, *, toggle: bool) -> Rows:
@@ -83,9 +84,7 @@ def _country(turn: Turn, code: str) -> Button:
         name = country_names.name(code, language)
         return f"{country_names.flag(code)} {name} {country_names.calling_code(code)}"
 
-    return Button(
-        {language: label(language) for language in turn.room.texts.languages}, action=f"country:choose:{code}"
-    )
+    return Button({language: label(language) for language in turn.texts.languages}, action=f"country:choose:{code}")
 
 
 def code(turn: Turn) -> Rows:
@@ -96,13 +95,13 @@ def code(turn: Turn) -> Rows:
     )
 
 
-def code_help(turn: Turn) -> Rows:
-    """Resend, change the number, contact support."""
-    return (
-        (turn.button("button-resend", "code:resend"),),
+def code_help(turn: Voice, *, resend: bool = True) -> Rows:
+    """Resend (while that is possible), change the number, contact support."""
+    rows: Rows = (
         (turn.button("button-change-number", "phone:change"),),
         (turn.link("button-support", turn.product.support_url),),
     )
+    return ((turn.button("button-resend", "code:resend"),), *rows) if resend else rows
 
 
 def change_number(turn: Turn) -> Rows:
@@ -117,7 +116,7 @@ def done(turn: Turn) -> Rows:
 
 def language(turn: Turn) -> Rows:
     """Every language that has a catalogue, each named in itself."""
-    texts = turn.room.texts
+    texts = turn.texts
     return tuple(
         (Button({shown: texts.plain(code, "language-name") for shown in texts.languages}, action=f"language:{code}"),)
         for code in texts.languages

@@ -39,8 +39,11 @@ class Offer:
 
 def plain(text: str) -> str:
     """Return a text as labels are compared: no case, no emoji, no ☐ or ☑, no punctuation, single spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("ё", "е")
-    return " ".join("".join(c if c.isalnum() or c in _KEPT else " " for c in folded).split())
+    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    folded = unicodedata.normalize("NFKC", visible).casefold().replace("ё", "е")
+    words = "".join(c if c.isalnum() or c in _KEPT else " " for c in folded).split()
+    # The full stop that ends a sentence is no part of a label; the one inside gmail.com is.
+    return " ".join(words).strip("._+ ")
 
 
 def offers_of(screens: Iterable[Screen]) -> tuple[Offer, ...]:

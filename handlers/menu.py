@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from aiogram import Router
 from aiogram.filters import Command
+from aiogram.types import CallbackQuery
 
 from handlers import keyboards
-from handlers.filters import Acting, Private
+from handlers.filters import Acting, Paused, Private, YesOrNo
 from handlers.moments import duration
 from handlers.reply import Reply
 from handlers.screens import Rows, Screen
@@ -32,7 +33,7 @@ def create_router() -> Router:
         "support": support, "privacy": privacy, "delete": ask_delete,
     }  # fmt: skip
     for command, handler in commands.items():
-        router.message.register(handler, Private(), Command(command))
+        router.message.register(handler, Private(), Command(command, ignore_case=True))
     buttons: dict[str, Callable[..., Awaitable[Reply]]] = {
         "back": back, "continue": go_on, "delete": ask_delete, "delete:yes": delete,
         "language:": choose_language, "link:": send_link,
@@ -40,12 +41,21 @@ def create_router() -> Router:
     for action, handler in buttons.items():
         router.message.register(handler, Private(), Acting(action))
         router.callback_query.register(handler, Private(), Acting(action))
+    router.message.register(stay_paused, Private(), YesOrNo(), Paused())
     return router
+
+
+async def stay_paused(event: Event, turn: Turn) -> Reply:
+    """Leave it at that: who cancelled answers "continue?" with no."""
+    return turn.say(Screen(turn.html("menu-paused"), keyboards.cancel(turn)))
 
 
 async def back(event: Event, turn: Turn) -> Reply:
     """Ask the previous step again; its old answer stays until a new one is accepted."""
     state = _BEFORE.get(turn.step)
+    if isinstance(event, CallbackQuery) and not turn.offers("back"):
+        # The button of an earlier step, still on the screen: it must not throw anybody back.
+        return turn.ask()
     if state is None:
         return turn.ask(*([Screen(turn.html("menu-back-first"))] if turn.step == Registration.email.state else []))
     await turn.move(state)
@@ -86,7 +96,7 @@ async def privacy(event: Event, turn: Turn) -> Reply:
     """Say what is kept, for how long, and give the policy."""
     return turn.say(
         Screen(
-            turn.html("menu-privacy", lifetime=duration(turn.product.unconfirmed_lifetime, turn.talk.language)),
+            turn.html("menu-privacy", lifetime=duration(turn.product.unconfirmed_lifetime, turn.language)),
             keyboards.link(turn, "button-privacy", turn.product.privacy_url),
         )
     )
@@ -94,16 +104,20 @@ async def privacy(event: Event, turn: Turn) -> Reply:
 
 async def ask_language(event: Event, turn: Turn) -> Reply:
     """Offer the languages there are."""
-    return turn.say(Screen(turn.html("menu-language"), keyboards.language(turn), numbered=True))
+    names = [turn.texts.plain(code, "language-name") for code in turn.texts.languages]
+    numbered = turn.step not in {Registration.code.state, Registration.country.state}
+    lines = [f"{number}. {name}" if numbered else name for number, name in enumerate(names, start=1)]
+    text = turn.html("menu-language") + "\n\n" + "\n".join(lines)
+    return turn.say(Screen(text, keyboards.language(turn), numbered=numbered))
 
 
 async def choose_language(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     """Speak this language from now on, and ask the pending step in it."""
     language = (turn.action or "").rpartition(":")[2]
-    if language not in turn.room.texts.languages:
+    if language not in turn.texts.languages:
         return turn.ask()
     await accounts.set_language(turn.update, language)
-    turn.talk.language = language
+    turn.speak(language)
     return turn.ask(Screen(turn.html("menu-language-chosen")))
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from aiogram.methods import SendMessage, TelegramMethod
+from aiogram.methods import SendMessage
 
 from storage.models import UpdateRef
 
@@ -93,12 +93,12 @@ class Courier(Protocol):
 
 
 class Schedule(Protocol):
-    """Telegram calls that belong to a later moment and survive a restart."""
+    """What is to be said at a later moment and survives a restart."""
 
     async def say_now(self, call: SendMessage) -> int:
         """Send a message by HTTP and return its id, for a later edit of it."""
         ...
 
-    async def call_later(self, update: UpdateRef, call: TelegramMethod[Any], run_at: datetime) -> None:
-        """Make this call at `run_at`, once per update, best effort (a message deleted meanwhile is no error)."""
+    async def edit_help(self, update: UpdateRef, message_id: int, challenge_id: UUID, run_at: datetime) -> None:
+        """Bring this help message up to date at `run_at`, once per update, unless the challenge is over by then."""
         ...

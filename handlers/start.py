@@ -15,7 +15,7 @@ from storage.accounts import Accounts
 def create_router() -> Router:
     """Route `/start` in a private chat."""
     router = Router(name="start")
-    router.message.register(start, Private(), CommandStart())
+    router.message.register(start, Private(), CommandStart(ignore_case=True))
     return router
 
 

@@ -15,7 +15,8 @@ class Talk:
 
     `email`: given, but not stored yet (no account before the terms). `candidate`: waits for the typo hint's answer.
     `ticked`: the version of the terms whose box is ticked. `search`: what the country picker is
-    narrowed by. `number`: the number being proven. `taken`: a number found registered, for "this is my number"
+    narrowed by. `terms_version`: the version in force when the step was last computed; `terms_changed`: an older one
+    was accepted. `number`: the number being proven. `taken`: a number found registered, for "this is my number"
     (`taken_by_contact`: it was shared as the own contact).
     `keyboard`: a reply keyboard may be on the person's screen. `latest`: id of the person's newest message.
     """
@@ -26,6 +27,8 @@ class Talk:
     ticked: str | None = None
     country: str | None = None
     search: str | None = None
+    terms_version: str | None = None
+    terms_changed: bool = False
     number: str | None = None
     taken: str | None = None
     taken_by_contact: bool = False

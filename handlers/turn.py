@@ -5,8 +5,9 @@ Handlers receive it as `turn`. It knows the ordered list of steps, so none of th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,30 +18,38 @@ from aiogram.types import CallbackQuery, Message
 from markupsafe import Markup
 
 from handlers.meaning import NO, YES, Offer, by_answer, by_label, offers_of, plain
-from handlers.moments import moment
 from handlers.product import Product
 from handlers.reply import Reply
-from handlers.screens import Button, Screen
+from handlers.screens import Rows, Screen
 from handlers.states import Registration
 from handlers.talk import Talk
+from handlers.voice import Voice
 from locales import Texts
 from storage.conversations import Conversations
 from storage.models import Account, Progress, UpdateRef
 
+log = logging.getLogger(__name__)
+
 # What aiogram hands to every handler first; a turn knows it too.
 Event = Message | CallbackQuery
 
+# Where digits are data: a code, a country's calling code.
+_NO_NUMBERS = frozenset({Registration.code.state, Registration.country.state})
 _WITH_REPLY_KEYBOARD = frozenset({Registration.phone.state, Registration.country.state})
 
 
 @dataclass(frozen=True)
 class Step:
-    """One pending question: its name, its state, when it is answered, how it is asked."""
+    """One pending question: its name, its state, when it is answered, how it is asked.
+
+    `also_offers`: buttons of the step that its prompt does not show, for who types their labels.
+    """
 
     name: str
     state: State
     is_done: Callable[[Account | None, Talk, Product], bool]
     prompt: Callable[[Turn], Screen]
+    also_offers: Callable[[Turn], Rows] = lambda turn: ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Room:
     wake: Callable[[], None]
 
 
-class Turn:
+class Turn(Voice):
     """One update of one person in a private chat."""
 
     def __init__(
@@ -68,20 +77,15 @@ class Turn:
         now: datetime,
     ) -> None:
         """Take the update's event, the loaded talk, the FSM context of the open conversation and the moment."""
+        super().__init__(room.texts, room.product, talk.language, now)
         self.room = room
         self.event = event
         self.update = update
         self.talk = talk
         self.state = state
-        self.now = now
         self.step: str | None = None
         self.action: str | None = None
         self.is_first = False
-
-    @property
-    def product(self) -> Product:
-        """The product people register for."""
-        return self.room.product
 
     @property
     def telegram_id(self) -> int:
@@ -93,22 +97,6 @@ class Turn:
         """The text of the person's message, empty for anything else."""
         return (self.event.text or "") if isinstance(self.event, Message) else ""
 
-    def html(self, key: str, n: int | None = None, **values: Any) -> Markup:
-        """Return a text in the person's language; values are escaped."""
-        return self.room.texts.html(self.talk.language, key, n, **values)
-
-    def button(self, key: str, action: str, *, answer: str = "", **values: Any) -> Button:
-        """Return a button with a catalogue label."""
-        return Button(self.room.texts.every(key, **values), action=action, answer=answer)
-
-    def link(self, key: str, url: str) -> Button:
-        """Return a link button with a catalogue label."""
-        return Button(self.room.texts.every(key), url=url)
-
-    def moment(self, at: datetime) -> str:
-        """Return a moment in the person's language and the operator's time zone."""
-        return moment(at, self.now, self.product.time_zone, self.talk.language)
-
     def interpret(self) -> None:
         """Find what the update means: a pressed or typed button, or a bare answer. Commands are never labels."""
         if isinstance(self.event, CallbackQuery):
@@ -116,21 +104,36 @@ class Turn:
             return
         if not self.text or self.text.startswith("/"):
             return
-        offers = self._offers()
+        numbered = self.talk.numbered and self.step not in _NO_NUMBERS
+        # What was said last comes first; but the pending step's buttons are on the screen too, whatever was said since.
         # A bare yes, no or option number is never a step's own data (an address, a number, a code), so it is safe here.
-        self.action = by_label(self.text, offers) or by_answer(self.text, self.talk.offers, numbered=self.talk.numbered)
+        self.action = (
+            by_label(self.text, self.talk.offers)
+            or by_label(self.text, self._step_offers())
+            or by_answer(self.text, self.talk.offers, numbered=numbered)
+        )
 
     def says(self, answer: Literal["yes", "no"]) -> bool:
         """Tell whether the text is a bare yes (or no)."""
         return plain(self.text) in (YES if answer == "yes" else NO)
 
-    def _offers(self) -> tuple[Offer, ...]:
-        keyboard = next(step.prompt for step in self.room.steps if step.state is Registration.phone)
-        return self.talk.offers + (offers_of([keyboard(self)]) if self.talk.keyboard else ())
+    def _step_offers(self) -> tuple[Offer, ...]:
+        step = self._step()
+        if step is None:
+            return offers_of([self.room.done(self)])
+        return offers_of([step.prompt(self), Screen(Markup(), step.also_offers(self))])
+
+    def _step(self) -> Step | None:
+        at = Registration.phone.state if self.step == Registration.country.state else self.step
+        return next((step for step in self.room.steps if step.state.state == at), None)
 
     def offers(self, action: str) -> bool:
         """Tell whether this button is on offer now (what destroys something must be)."""
         return any(offer.action == action for offer in self.talk.offers)
+
+    def speak(self, language: str) -> None:
+        """Speak this language from now on."""
+        self.language = self.talk.language = language
 
     async def move(self, state: State) -> None:
         """Be at this step from now on."""
@@ -143,20 +146,21 @@ class Turn:
 
     async def forget(self) -> None:
         """Keep nothing of the conversation but the language, and be at the first step."""
-        self.talk = Talk(language=self.talk.language, keyboard=self.talk.keyboard, latest=self.talk.latest)
+        self.talk = Talk(language=self.language, keyboard=self.talk.keyboard, latest=self.talk.latest)
         await self.locate(None)
 
     async def locate(self, account: Account | None) -> None:
         """Take over what the account says and be at the pending step, without saying anything."""
+        self.talk.terms_version = self.product.terms_version
         if account is not None:
             self.talk.email, self.talk.number = account.email, account.asked_number
+            self.talk.terms_changed = account.terms_version not in {None, self.product.terms_version}
         step = self.pending_step(account)
         await self.move(step.state if step else Registration.done)
 
     def prompt(self) -> Screen:
         """Return the pending step's question, or the final message."""
-        at = Registration.phone.state if self.step == Registration.country.state else self.step
-        step = next((step for step in self.room.steps if step.state.state == at), None)
+        step = self._step()
         return (step.prompt if step else self.room.done)(self)
 
     async def proceed(self, result: Account | Progress | None, *before: Screen) -> Reply:
@@ -167,6 +171,8 @@ class Turn:
                 await self.room.conversations.forget(self.state.key.bot_id, displaced)
             if result.displaced:
                 self.room.wake()
+            if result.confirmed_now:
+                log.info("account %s is confirmed", result.account.id)
         self.talk.paused = False
         await self.locate(account)
         finished = self.step == Registration.done.state
@@ -183,12 +189,12 @@ class Turn:
         """
         screens = self._one_keyboard(screens)
         self.remember(*screens)
-        methods: list[TelegramMethod[Any]] = [s.send(self.telegram_id, self.talk.language) for s in screens]
+        methods: list[TelegramMethod[Any]] = [s.send(self.telegram_id, self.language) for s in screens]
         if not isinstance(self.event, CallbackQuery):
             return _reply(methods, by_http=by_http)
         answer = AnswerCallbackQuery(callback_query_id=self.event.id)
         if edit and self.event.message is not None and methods:
-            methods[0] = screens[0].edit(self.telegram_id, self.event.message.message_id, self.talk.language)
+            methods[0] = screens[0].edit(self.telegram_id, self.event.message.message_id, self.language)
             return Reply(before=tuple(methods), last=answer)
         return _reply([answer, *methods], by_http=by_http)
 
@@ -218,6 +224,10 @@ class Turn:
         if inline or asks:
             self.talk.offers = offers_of(inline)
             self.talk.numbered = any(screen.numbered for screen in inline)
+        else:
+            # The buttons still stand on the screen, but a bare yes would now answer something else than was asked.
+            self.talk.offers = tuple(replace(offer, answer="") for offer in self.talk.offers)
+            self.talk.numbered = False
 
 
 def _reply(methods: Sequence[TelegramMethod[Any]], *, by_http: bool) -> Reply:

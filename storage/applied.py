@@ -46,7 +46,7 @@ async def recall(conn: AsyncConnection, update: UpdateRef) -> object:
         return NoAccount()
     number = account.asked_number or account.phone
     if kind == "code_sent" and number is not None:
-        return CodeSent(account, number, kept["queued"], _moment(kept["resend_at"]))
+        return CodeSent(account, number, kept["queued"], _moment(kept["resend_at"]), kept["is_new"])
     return Progress(account, kept.get("confirmed_now", False), tuple(kept.get("displaced", ())))
 
 
@@ -55,7 +55,8 @@ def encode(outcome: object) -> dict[str, Any]:
     if isinstance(outcome, Progress):
         return {"kind": "progress", "confirmed_now": outcome.confirmed_now, "displaced": list(outcome.displaced)}
     if isinstance(outcome, CodeSent):
-        return {"kind": "code_sent", "queued": outcome.queued, "resend_at": _text(outcome.resend_at)}
+        resend_at = _text(outcome.resend_at)
+        return {"kind": "code_sent", "queued": outcome.queued, "resend_at": resend_at, "is_new": outcome.is_new}
     if isinstance(outcome, Refusal):
         return {"kind": "refusal", "name": type(outcome).__name__, **_data(outcome)}
     if outcome is None or isinstance(outcome, bool):

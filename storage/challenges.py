@@ -145,6 +145,10 @@ class Challenges:
             if limit is not None:
                 raise limit
             left = await self._compare(conn, challenge, to, code, now)
+            if left == 0:
+                # A new challenge would be no way on when the day's wrong codes are used up too.
+                limit = await self._ledger.wrong_codes(conn, to.telegram_id, to.number, now)
+                raise limit or WrongCode(left)
             if left is not None:
                 raise WrongCode(left)
             return await self._confirmation.prove(conn, account, challenge.number, PhoneProof.CODE, now)
@@ -157,7 +161,7 @@ class Challenges:
             account = await account_of(conn, telegram_id)
             challenge = None if account is None else await asked_challenge(conn, account.id)
             if challenge is None:
-                return Timeline((), None)
+                return Timeline((), now, limited=False, challenge_id=None)
             to = Recipient(telegram_id, challenge.number, challenge.country)
             story = (
                 sa.select(sends.c.at, sends.c.state, sends.c.refused_by)
@@ -171,10 +175,11 @@ class Challenges:
             rows = (await conn.execute(story)).all()
             events = tuple(SendEvent(at, SendState(state), refused_by) for at, state, refused_by in rows)
             live = challenge.live_codes(self._limits, now)
-            due = challenge.resend_at(self._limits) if live else now
-            if due is not None and await self._ledger.send_refusal(conn, to, max(due, now)) is not None:
-                due = None
-            return Timeline(events, due)
+            delayed = challenge.resend_at(self._limits) if live else now
+            due = delayed or challenge.ends_at(self._limits)
+            later = await self._ledger.send_refusal(conn, to, max(due, now))
+            limited = delayed is None or later is not None
+            return Timeline(events, later.retry_at if later else due, limited, challenge.id)
 
     async def _ask(
         self, conn: AsyncConnection, account: Account, to: Recipient, language: str, own_contact: bool, now: datetime
@@ -230,7 +235,8 @@ class Challenges:
         await outbox.put(self._database, conn, outbox.CODE, payload, now, telegram_id=account.telegram_id)
         now_asked = await asked_challenge(conn, account.id)
         resend_at = None if now_asked is None else now_asked.resend_at(self._limits)
-        return CodeSent(await account_with(conn, account.id), to.number, queued=True, resend_at=resend_at)
+        account = await account_with(conn, account.id)
+        return CodeSent(account, to.number, queued=True, resend_at=resend_at, is_new=n == 1)
 
     async def _exhausted(
         self, conn: AsyncConnection, challenge: Challenge, to: Recipient, now: datetime

@@ -175,9 +175,11 @@ class Confirmation:
         now: datetime,
     ) -> list[int]:
         change = sa.update(accounts).where(losers, accounts.c.id != winner.id).values(values)
-        rows = (await conn.execute(change.returning(accounts.c.telegram_id, accounts.c.language))).all()
+        told = (accounts.c.telegram_id, accounts.c.language, accounts.c.blocked_at)
+        rows = (await conn.execute(change.returning(*told))).all()
         for row in rows:
-            await outbox.notice(self.database, conn, row.telegram_id, row.language, text, now)
+            if row.blocked_at is None:
+                await outbox.notice(self.database, conn, row.telegram_id, row.language, text, now)
         return [row.telegram_id for row in rows]
 
 

@@ -78,13 +78,15 @@ class Progress:
 class CodeSent:
     """A code is on its way to `number` (E.164). `queued` is false when an earlier code is still live and none left now.
 
-    `resend_at`: when the next one may be asked for; None when this challenge allows no more.
+    `resend_at`: when the next one may be asked for; None when this challenge allows no more. `is_new`: it is the first
+    of a new challenge, so earlier codes are right no longer.
     """
 
     account: Account
     number: str
     queued: bool
     resend_at: datetime | None
+    is_new: bool = False
 
 
 class SendState(StrEnum):
@@ -112,8 +114,11 @@ class SendEvent:
 class Timeline:
     """What became of the codes of the number being proven, oldest first, and when the next may be asked for.
 
-    `resend_at` may lie in the past (at once); None when this number gets no more codes for now.
+    `resend_at` may lie in the past (at once). `limited`: a limit, not only the delay between codes, makes it so late.
+    `challenge_id` is None when no number is being proven.
     """
 
     events: tuple[SendEvent, ...]
-    resend_at: datetime | None
+    resend_at: datetime
+    limited: bool
+    challenge_id: UUID | None

@@ -17,6 +17,7 @@ from storage.tables import OutboxStatus, outbox
 
 CODE = "code"
 NOTICE = "notice"
+HELP = "help"
 
 
 @dataclass(frozen=True)

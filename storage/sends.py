@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import outbox
 from storage.database import Database
 from storage.keys import Keys, UnknownKey
 from storage.limits import Limits
@@ -41,6 +42,15 @@ class Dispatch:
     expires_at: datetime
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the person who waits for a code is told of it: a text's key, in their language."""
+
+    telegram_id: int
+    language: str
+    text: str
+
+
 class Sends:
     """What the courier does to the ledger. Each method is one transaction."""
 
@@ -66,7 +76,10 @@ class Sends:
             if dispatch is None or (left_over and row.repeated):
                 # What may have been sent is never called failed: it would give its allowance back.
                 end = SendState.UNKNOWN if left_over else SendState.FAILED
-                await _set(conn, send_id, (row.state,), state=end, changed_at=now)
+                ended = await _set(conn, send_id, (row.state,), state=end, changed_at=now)
+                if ended and row.challenge_state == ChallengeState.OPEN and row.telegram_id is not None:
+                    text = "notice-code-unknown" if left_over else "notice-code-failed"
+                    await self._tell(conn, send_id, Told(row.telegram_id, row.language, text), now)
                 return None
             begun = await _set(
                 conn, send_id, (row.state,), sends.c.repeated == row.repeated,
@@ -83,18 +96,28 @@ class Sends:
         now: datetime,
         provider_id: str | None = None,
         price: int | None = None,
+        told: Told | None = None,
     ) -> bool:
-        """Write down what became of a send; False when that would move it back, which changes nothing.
+        """Write down what became of a send, and queue what its person is told of it, in one transaction.
 
-        QUEUED says that a gateway did not take it and it waits for another. `price` is in minor currency units.
+        False when that would move it back, which changes nothing. QUEUED says that a gateway did not take it and it
+        waits for another. `price` is in minor currency units.
         """
         facts = {"provider_id": provider_id, "price": price}
         values = {name: value for name, value in facts.items() if value is not None}
 
         async def work(conn: AsyncConnection) -> bool:
-            return await _set(conn, send_id, _FROM[state], state=state, changed_at=now, **values)
+            settled = await _set(conn, send_id, _FROM[state], state=state, changed_at=now, **values)
+            if settled and told is not None:
+                await self._tell(conn, send_id, told, now)
+            return settled
 
         return await self._database.write(None, work)
+
+    async def _tell(self, conn: AsyncConnection, send_id: UUID, told: Told, now: datetime) -> None:
+        # Named after the send: a row that is worked on twice still tells the person once.
+        dedupe = f"{told.text}:{send_id}"
+        await outbox.notice(self._database, conn, told.telegram_id, told.language, told.text, now, dedupe=dedupe)
 
     def _dispatch(self, send_id: UUID, row: sa.Row[tuple[object, ...]], now: datetime) -> Dispatch | None:
         expires_at = row.at + self._limits.code_lifetime

@@ -9,9 +9,19 @@ from handlers.ports import SmsGateway
 from storage.clock import Clock
 
 
-def sms_gateways(settings: Settings, clock: Clock) -> list[SmsGateway]:
-    """Return the gateways of SMS_GATEWAYS in their order. Call it inside a running loop; close each at the end."""
+def sms_gateways(settings: Settings, clock: Clock, phone: SmsGateway | None = None) -> list[SmsGateway]:
+    """Return the gateways of SMS_GATEWAYS in their order. Call it inside a running loop; close each at the end.
+
+    `phone` is the one on the practice page: there it takes the place of the console, unless SMS_GATEWAYS was given.
+    """
+    if phone is not None and not chosen_gateways(settings):
+        return [phone]
     return [_make(name, settings, clock) for name in settings.sms_gateways]
+
+
+def chosen_gateways(settings: Settings) -> tuple[str, ...]:
+    """Return SMS_GATEWAYS when somebody wrote it, nothing when it is only the default."""
+    return settings.sms_gateways if "sms_gateways" in settings.model_fields_set else ()
 
 
 def _make(name: str, settings: Settings, clock: Clock) -> SmsGateway:

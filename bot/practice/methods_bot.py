@@ -143,6 +143,11 @@ class BotMethods:
         """Bot API, getMyCommands."""
         return self._commands.get(_audience(call), [])
 
+    def commands_for(self, language_code: str) -> list[Json]:
+        """Return what a client of this language lists: the commands of the language, else those of every language."""
+        found = (self._commands.get(("", language)) for language in (language_code, ""))
+        return next((commands for commands in found if commands), [])
+
     async def delete_my_commands(self, call: Parameters) -> bool:
         """Bot API, deleteMyCommands."""
         self._commands.pop(_audience(call), None)

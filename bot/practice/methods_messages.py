@@ -172,7 +172,8 @@ class MessageMethods:
             raise bad_request("inline keyboard expected")
         if (text, entities, markup) == (message.text, message.entities, message.keyboard):
             raise bad_request(NOT_MODIFIED)
-        message.text, message.entities, message.keyboard = text, entities, markup
+        message.text, message.entities = text, entities
+        message.offer(markup)
         message.edited_at = self._world.clock.now()
         self._world.show(Event("edited", message.chat, text, message))
         return message.as_json()

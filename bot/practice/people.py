@@ -76,13 +76,17 @@ class Person:
             self._say(self.private, text=piece)
         return self._say(self.private, text=pieces[-1])
 
+    async def follow_link(self, payload: str) -> Message:
+        """Open `t.me/<bot>?start=<payload>` and press Start: the chat shows "/start", the bot is told the payload."""
+        return self._say(self.private, text="/start", told=f"/start {payload}")
+
     async def send_in(self, group: Group, text: str) -> Message:
         """Send a text to a group; `@<bot's name>` in it becomes a mention."""
         return self._say(group.chat, text=text.strip())
 
     async def edit(self, message: Message, new_text: str) -> None:
         """Change a message of their own."""
-        if message.sender != self.user or message.deleted:
+        if message.sender is None or message.sender.id != self.id or message.deleted:
             raise NotOnOffer("only an own message that is still there can be edited")
         self._act()
         message.text, message.entities = new_text.strip(), find_entities(new_text.strip())
@@ -112,8 +116,7 @@ class Person:
     async def press_data(self, data: str, message: Message) -> Press:
         """Send a press with any data under any message: crafted, or of a keyboard that has changed since."""
         self._act()
-        press = Press(str(4_000_000_000_000_000 + len(self._world.presses)), self.user, self._world.clock.now())
-        self._world.presses[press.id] = press
+        press = self._world.press(self.user, message, data)
         shown = message.as_json()
         if message.deleted:
             shown = {"chat": message.chat.as_json(), "message_id": message.id, "date": 0}
@@ -200,7 +203,7 @@ class Person:
     def _act(self) -> None:
         self._read = len(self._world.events)
 
-    def _say(self, chat: Chat, text: str = "", **fields: Any) -> Message:
+    def _say(self, chat: Chat, text: str = "", told: str | None = None, **fields: Any) -> Message:
         if chat is self.private:
             if chat.blocked:
                 raise NotOnOffer("the bot is blocked: a client offers nothing but to unblock it")
@@ -209,7 +212,7 @@ class Person:
             raise ValueError("a client does not send an empty message")
         message = self._world.post(chat, self.user, text=text, entities=find_entities(text), **fields)
         self._act()
-        self._queue("message", message.as_json(), chat.id, self.id)
+        self._queue("message", message.as_json() | ({"text": told} if told else {}), chat.id, self.id)
         return message
 
     def _contact(self) -> Json:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from bot.practice.calls import Call, Via, cut, refusal
 from bot.practice.faults import EVERY_METHOD, Fault, Faults
 from bot.practice.groups import Channel, Group
 from bot.practice.methods_bot import BotMethods
@@ -24,30 +23,22 @@ PRACTICE_TOKEN = "1000000001:practice-token-opens-nothing-at-all"  # noqa: S105 
 LARGEST_BODY = 50 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Call:
-    """One method call and what became of it. `injected`: a fault asked for, not the bot's own mistake."""
-
-    method: str
-    parameters: dict[str, Any]
-    via: Literal["http", "webhook"]
-    ok: bool
-    result: Any = None
-    code: int = 200
-    description: str = ""
-    injected: bool = False
+async def _at_once() -> None:
+    return
 
 
 class LocalBotAPI:
     """A Bot API server for one bot on loopback, its state in memory.
 
-    `tokens`: those accepted, all of the same bot. `pace`: webhook retries and timeout in seconds.
+    `tokens`: those accepted, all of the same bot. `pace`: webhook retries and timeout in seconds. `before_answer`
+    may be set: it is awaited between the effect of a call and its answer, by who must keep the one before the other.
     """
 
     def __init__(
         self,
         *tokens: str,
         username: str = "practice_bot",
+        name: str = "Practice",
         clock: Clock | None = None,
         pace: Pace | None = None,
         first_update_id: int = 700_000_001,
@@ -56,14 +47,16 @@ class LocalBotAPI:
         bot_id, *others = {int(token.partition(":")[0]) for token in self._tokens}
         if others:
             raise ValueError("all tokens must be of one bot: the number before the colon differs")
-        bot = User(bot_id, "Practice", is_bot=True, username=username)
+        bot = User(bot_id, name, is_bot=True, username=username)
         self.world = World(bot, clock or MachineClock())
         self.calls: list[Call] = []
+        self.before_answer: Callable[[], Awaitable[None]] = _at_once
+        self._next_call = 1
         self._people: dict[int, Person] = {}
         self._faults = Faults()
-        self._queue = UpdateQueue(self.world.clock, first_update_id, self.world.changed)
-        self._webhook = Webhook(self._queue, self.world.clock, pace or Pace(), self._execute_reply, self.world.changed)
-        self._about_bot = BotMethods(self.world, self._queue, self._webhook)
+        self.queue = UpdateQueue(self.world.clock, first_update_id, self.world.changed)
+        self._webhook = Webhook(self.queue, self.world.clock, pace or Pace(), self._execute_reply, self.world.changed)
+        self._about_bot = BotMethods(self.world, self.queue, self._webhook)
         tables = (self._about_bot.table(), MessageMethods(self.world).table())
         self._methods = {name.lower(): (name, method) for table in tables for name, method in table.items()}
         self._runner: web.AppRunner | None = None
@@ -78,6 +71,11 @@ class LocalBotAPI:
     def base_url(self) -> str:
         """The server's address, without a slash at the end."""
         return f"http://{self._address[0]}:{self._address[1]}"
+
+    @property
+    def people(self) -> list[Person]:
+        """Everybody there is, in the order they came."""
+        return list(self._people.values())
 
     @property
     def refusals(self) -> list[Call]:
@@ -97,7 +95,7 @@ class LocalBotAPI:
     @property
     def updates(self) -> list[Update]:
         """Every update there ever was, oldest first."""
-        return list(self._queue.all.values())
+        return list(self.queue.all.values())
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Serve; port 0 takes a free one."""
@@ -144,6 +142,10 @@ class LocalBotAPI:
         chat = self.world.chats.setdefault(chat_id, Chat(chat_id, "channel", title))
         return Channel(self.world, self._add_update, chat)
 
+    def commands(self, language_code: str | None) -> list[Json]:
+        """Return the commands a client of this language lists."""
+        return self._about_bot.commands_for(language_code or "")
+
     def subscribe(self) -> AsyncIterator[Event]:
         """Return what people see change from now on, without an end."""
         return self.world.stream()
@@ -174,7 +176,7 @@ class LocalBotAPI:
 
     def restart_update_ids(self, at: int) -> None:
         """Give the next update the id `at`, as Telegram does after an idle week."""
-        self._queue.restart_ids(at)
+        self.queue.restart_ids(at)
 
     def duplicate_next(self, copies: int) -> None:
         """Deliver the next update to the webhook in `copies` parallel requests; one answer is executed."""
@@ -182,19 +184,19 @@ class LocalBotAPI:
 
     async def redeliver(self, update_id: int, times: int = 1, parallel: bool = True) -> list[str]:
         """Hand an old update out again: to the webhook, returning its answers unexecuted, or to the next polls."""
-        update = self._queue.all[update_id]
+        update = self.queue.all[update_id]
         if self._webhook.active:
             return await self._webhook.again(update, times, parallel)
         for _ in range(times):
-            self._queue.again(update)
+            self.queue.again(update)
         return []
 
     def _add_update(self, kind: str, body: Json, chat_id: int, author: int) -> None:
-        self._queue.add(kind, body, chat_id, author)
+        self.queue.add(kind, body, chat_id, author)
         self._webhook.wake()
 
     def _all_handled(self, author: int) -> bool:
-        return all(update.author != author for update in self._queue.pending())
+        return all(update.author != author for update in self.queue.pending())
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["method"]
@@ -204,21 +206,22 @@ class LocalBotAPI:
             parameters = await read_body(request.headers, request.content_type, await request.read())
             parameters.values = read_form(request.query_string) | parameters.values
         except Refused as refused:
-            self._record(name, Parameters(), "http", refused)
-            return _refusal(refused)
+            self._record(name, Parameters(), "http", refused=refused)
+            return refusal(refused)
         fault = self._faults.take(name)
         try:
             if fault is not None and (answer := await self._strike(fault, name, parameters, request)) is not None:
                 return answer
             result = await self._execute(name, parameters, "http")
+            await self.before_answer()
         except Refused as refused:
-            return _refusal(refused)
+            return refusal(refused)
         if fault is not None and fault.kind == "lose":
-            return _cut(request)
+            return cut(request)
         return web.json_response({"ok": True, "result": result})
 
     async def _serve_unknown(self, request: web.Request) -> web.Response:
-        return _refusal(Refused(404, "Not Found"))
+        return refusal(Refused(404, "Not Found"))
 
     async def _strike(
         self, fault: Fault, name: str, parameters: Parameters, request: web.Request
@@ -232,54 +235,49 @@ class LocalBotAPI:
         if fault.kind == "flood":
             wait = int(fault.seconds)
             refused = Refused(429, f"Too Many Requests: retry after {wait}", retry_after=wait)
-        self._record(name, parameters, "http", refused, injected=True)
+        self._record(name, parameters, "http", refused=refused, injected=True)
         if fault.kind == "drop":
-            return _cut(request)
+            return cut(request)
         if fault.kind == "page":
             page = f"<html><head><title>{fault.status}</title></head><body></body></html>"
             return web.Response(status=fault.status, text=page, content_type="text/html")
-        return _refusal(refused)
+        return refusal(refused)
 
     async def _execute_reply(self, name: str, parameters: Parameters) -> object:
         return await self._execute(name, parameters, "webhook")
 
-    async def _execute(self, name: str, parameters: Parameters, via: Literal["http", "webhook"]) -> object:
+    async def _execute(self, name: str, parameters: Parameters, via: Via) -> object:
         try:
             if name.lower() not in self._methods:
                 raise Refused(404, "Not Found")
             name, method = self._methods[name.lower()]
             result = await method(parameters)
         except Refused as refused:
-            self._record(name, parameters, via, refused)
+            self._record(name, parameters, via, refused=refused)
             raise
         # An empty poll says nothing, and there are many.
         if name != "getUpdates" or result:
-            self.calls.append(Call(name, parameters.readable(), via, True, result))
-            self.world.changed()
+            self._record(name, parameters, via, result)
         return result
 
     def _record(
         self,
         name: str,
         parameters: Parameters,
-        via: Literal["http", "webhook"],
-        refused: Refused,
+        via: Via,
+        result: object = None,
+        *,
+        refused: Refused | None = None,
         injected: bool = False,
     ) -> None:
-        self.calls.append(
-            Call(name, parameters.readable(), via, False, None, refused.code, refused.description, injected)
-        )
+        code, words = (refused.code, refused.description) if refused else (200, "")
+        number, now = self._next_call, self.world.clock.now()
+        readable = parameters.readable()
+        self.calls.append(Call(number, now, name, readable, via, refused is None, result, code, words, injected))
+        self._next_call += 1
         self.world.changed()
 
-
-def _refusal(refused: Refused) -> web.Response:
-    body: Json = {"ok": False, "error_code": refused.code, "description": refused.description}
-    if refused.retry_after is not None:
-        body["parameters"] = {"retry_after": refused.retry_after}
-    return web.json_response(body, status=refused.code)
-
-
-def _cut(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
+    def remember(self, calls: list[Call]) -> None:
+        """Put calls of an earlier run into the record; what comes is numbered after them."""
+        self.calls = calls
+        self._next_call = max((call.id for call in calls), default=0) + 1

@@ -41,7 +41,7 @@ class UpdateQueue:
 
     def __init__(self, clock: Clock, first_id: int, on_change: Callable[[], None]) -> None:
         self._clock = clock
-        self._next_id = first_id
+        self.next_id = first_id
         self._on_change = on_change
         self._pending: list[Update] = []
         self._again: list[Update] = []
@@ -55,16 +55,22 @@ class UpdateQueue:
         # Source: public Bot API server. A chat's messages and their edits form one lane, a person's presses another:
         # a press may overtake a message, and two of one person's updates may be under way at once.
         lane = {"callback_query": f"press:{author}", "my_chat_member": f"member:{chat_id}"}.get(kind, f"chat:{chat_id}")
-        update = Update(self._next_id, kind, body, lane, author, self._clock.now())
-        self._next_id += 1
+        update = Update(self.next_id, kind, body, lane, author, self._clock.now())
+        self.next_id += 1
         self._pending.append(update)
         self.all[update.id] = update
         self._on_change()
         return update
 
+    def restore(self, updates: list[Update], next_id: int) -> None:
+        """Go on where an earlier run ended: with what still waited, and ids that only rise."""
+        self._pending = updates
+        self.all = {update.id: update for update in updates}
+        self.next_id = next_id
+
     def restart_ids(self, at: int) -> None:
         """Give the next update the id `at`, as Telegram does after an idle week."""
-        self._next_id = at
+        self.next_id = at
 
     def pending(self) -> list[Update]:
         """Return what still waits, oldest first, after dropping what waited too long."""
@@ -98,7 +104,7 @@ class UpdateQueue:
         pending = self.pending()
         if offset < 0:
             confirmed = pending[:offset]
-        elif offset > self._next_id:
+        elif offset > self.next_id:
             # Ids restarted lower: an offset beyond every id confirms nothing.
             confirmed = []
         else:

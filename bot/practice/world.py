@@ -83,6 +83,8 @@ class Message:
     editable: bool = True
     reply_to: Message | None = None
     file: bytes | None = None
+    # Every callback button it ever had, for presses that come after it has changed.
+    offered: list[Button] = field(default_factory=list)
     edited_at: datetime | None = None
     deleted: bool = False
 
@@ -100,6 +102,13 @@ class Message:
     def buttons(self) -> list[Button]:
         """The inline buttons under it, row by row."""
         return self.keyboard.buttons if self.keyboard else []
+
+    def offer(self, keyboard: InlineKeyboard | None) -> None:
+        """Put a keyboard under it in place of the one there."""
+        self.keyboard = keyboard
+        self.offered += [
+            button for button in self.buttons if button.callback_data is not None and button not in self.offered
+        ]
 
     @property
     def labels(self) -> list[str]:
@@ -150,6 +159,8 @@ class Press:
     id: str
     user: User
     at: datetime
+    message: Message
+    data: str
     answered: bool = False
 
 
@@ -174,12 +185,17 @@ class World:
         self.chats: dict[int, Chat] = {}
         self.presses: dict[str, Press] = {}
         self.events: list[Event] = []
+        # How many changes there were; who has seen this many has seen all.
+        self.version = 0
+        # The newest ids given out: of a message in a private chat, of a file, of a press.
+        self.message_id = 0
+        self.file_number = 0
+        self.press_id = 4_000_000_000_000_000
         self._changed = asyncio.Event()
-        self._private_messages = 0
-        self._files = 0
 
     def changed(self) -> None:
         """Wake whoever waits for something to change."""
+        self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -188,8 +204,8 @@ class World:
         async with asyncio.timeout(timeout):
             await self._changed.wait()
 
-    async def until(self, holds: Callable[[], bool], timeout: float) -> None:
-        """Return once `holds()`; raises TimeoutError after `timeout` seconds."""
+    async def until(self, holds: Callable[[], bool], timeout: float | None) -> None:
+        """Return once `holds()`; raises TimeoutError after `timeout` seconds, never with None."""
         async with asyncio.timeout(timeout):
             while not holds():
                 await self._changed.wait()
@@ -202,6 +218,13 @@ class World:
                 position += 1
                 yield self.events[position - 1]
             await self._changed.wait()
+
+    def press(self, user: User, message: Message, data: str) -> Press:
+        """Note a press that waits for its answer."""
+        self.press_id += 1
+        press = Press(str(self.press_id), user, self.clock.now(), message, data)
+        self.presses[press.id] = press
+        return press
 
     def show(self, event: Event) -> None:
         """Append to the stream of what people see."""
@@ -219,7 +242,7 @@ class World:
         """Show a message's keyboard the way clients do: a reply keyboard stays until another or its removal."""
         match markup:
             case InlineKeyboard():
-                message.keyboard = markup
+                message.offer(markup)
             case ReplyKeyboard():
                 message.chat.reply_keyboard, message.chat.keyboard_message = markup, message
             case RemoveKeyboard() | ForceReply():
@@ -236,12 +259,12 @@ class World:
 
     def file_id(self, kind: str) -> Json:
         """Return the two ids every file of the Bot API has."""
-        self._files += 1
-        return {"file_id": f"{kind}-{self._files}", "file_unique_id": f"unique-{self._files}"}
+        self.file_number += 1
+        return {"file_id": f"{kind}-{self.file_number}", "file_unique_id": f"unique-{self.file_number}"}
 
     def _next_id(self, chat: Chat) -> int:
         # Private chats share the bot's own box of messages; a group or channel counts for itself.
         if chat.kind != "private":
             return max(chat.messages, default=0) + 1
-        self._private_messages += 1
-        return self._private_messages
+        self.message_id += 1
+        return self.message_id

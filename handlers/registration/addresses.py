@@ -16,6 +16,15 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from handlers.registration.mail_services import COMMON, COUNTRY_DOMAINS, KNOWN
 from storage.errors import Refusal
 
+# Cyrillic letters that look like Latin ones, typed with the keyboard's other layout left on.
+_LOOKS_LATIN = {
+    ord(unicodedata.lookup(f"CYRILLIC {case} LETTER {name}")): letter if case == "SMALL" else letter.upper()
+    for case in ("SMALL", "CAPITAL")
+    for name, letter in {
+        "A": "a", "VE": "b", "IE": "e", "BYELORUSSIAN-UKRAINIAN I": "i", "JE": "j", "KA": "k", "EM": "m", "EN": "h",
+        "O": "o", "ER": "p", "ES": "c", "DZE": "s", "TE": "t", "U": "y", "HA": "x",
+    }.items()
+}  # fmt: skip
 _MAILTO = re.compile(r"mailto:([^?]*)", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>]*@[^<>]*?)\s*>[^<>@]*")
 # What people wrap around an address. None of it may end one, and only "!" may begin one, which nobody's does.
@@ -78,6 +87,9 @@ def parse_address(text: str) -> str:
     local, _, domain = typed.rpartition("@")
     if not local or not domain or "@" in local:
         raise ImpossibleAddress
+    if _is_mixed(domain):
+        meant = f"{local}@{domain.translate(_LOOKS_LATIN)}"
+        raise ImpossibleDomain(domain.lower()[:_SHOWN], _possible(suggest(meant) or meant))
     if _validated(f"postmaster@{domain}") is None:
         raise ImpossibleDomain(domain.lower()[:_SHOWN], _possible(suggest(typed)))
     found = _validated(typed)
@@ -88,6 +100,12 @@ def parse_address(text: str) -> str:
         # A slip such as gmial.com is often listed too; who is asked back may leave it as typed.
         _refuse_disposable(found.ascii_domain.lower())
     return address
+
+
+def _is_mixed(domain: str) -> bool:
+    """Tell whether one label mixes Latin and Cyrillic letters: no registry gives such a name away (UTS 39)."""
+    scripts = ({unicodedata.name(c, "").split(" ")[0] for c in label if c.isalpha()} for label in domain.split("."))
+    return any({"LATIN", "CYRILLIC"} <= found for found in scripts)
 
 
 def suggest(address: str) -> str | None:

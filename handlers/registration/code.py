@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from aiogram import Router
 from markupsafe import Markup
 
@@ -19,6 +17,7 @@ from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.talk import Talk
 from handlers.turn import Event, Step, Turn
+from handlers.voice import Voice
 from storage.challenges import Challenges
 from storage.models import Account, SendState, Timeline
 
@@ -71,37 +70,37 @@ async def no_code_in_it(event: Event, turn: Turn) -> Reply:
 
 async def resend(event: Event, turn: Turn, challenges: Challenges, courier: Courier) -> Reply:
     """Send one more code; earlier ones stay valid."""
-    sent = await challenges.resend(turn.update, language=turn.talk.language, now=turn.now)
+    sent = await challenges.resend(turn.update, language=turn.language, now=turn.now)
     courier.wake()
-    return await turn.proceed(sent.account, Screen(turn.html("registration-code-resent")))
+    key = "registration-code-anew" if sent.is_new else "registration-code-resent"
+    return await turn.proceed(sent.account, Screen(turn.html(key)))
 
 
 async def show_help(event: Event, turn: Turn, challenges: Challenges, schedule: Schedule) -> Reply:
     """Say what happened to the codes so far; once resending opens, that message is edited once to say so."""
     timeline = await challenges.timeline(turn.telegram_id, now=turn.now)
-    waits = timeline.resend_at is not None and timeline.resend_at > turn.now
-    screen = _help(turn, timeline, turn.now)
-    if not waits or timeline.resend_at is None:
+    screen = help_screen(turn, timeline)
+    if timeline.challenge_id is None or timeline.resend_at <= turn.now:
         return turn.say(screen)
-    opened = _help(turn, timeline, timeline.resend_at)
-    message_id = await schedule.say_now(screen.send(turn.telegram_id, turn.talk.language))
-    edit = opened.edit(turn.telegram_id, message_id, turn.talk.language)
-    await schedule.call_later(turn.update, edit, run_at=timeline.resend_at)
+    message_id = await schedule.say_now(screen.send(turn.telegram_id, turn.language))
+    await schedule.edit_help(turn.update, message_id, timeline.challenge_id, run_at=timeline.resend_at)
     turn.remember(screen)
     return turn.say()
 
 
-def _help(turn: Turn, timeline: Timeline, at: datetime) -> Screen:
-    lines = [turn.html(TIMELINE[event.state], moment=turn.moment(event.at)) for event in timeline.events]
-    if timeline.resend_at is None:
-        resend_line = turn.html("code-help-no-resend")
-    elif timeline.resend_at > at:
-        resend_line = turn.html("code-help-resend-in", seconds_until(timeline.resend_at, at))
+def help_screen(voice: Voice, timeline: Timeline) -> Screen:
+    """Tell what became of the codes, when the next may be asked for, and the ways on."""
+    lines = [voice.html(TIMELINE[event.state], moment=voice.moment(event.at)) for event in timeline.events]
+    if timeline.resend_at <= voice.now:
+        resend_line = voice.html("code-help-resend-now")
+    elif timeline.limited:
+        resend_line = voice.html("code-help-no-resend", until=voice.moment(timeline.resend_at))
     else:
-        resend_line = turn.html("code-help-resend-now")
-    story = Markup("\n").join(lines) if lines else turn.html("code-help-nothing")
-    text = turn.html("code-help", story=story, resend=resend_line)
-    return Screen(text, keyboards.code_help(turn))
+        resend_line = voice.html("code-help-resend-in", seconds_until(timeline.resend_at, voice.now))
+    story = Markup("\n").join(lines) if lines else voice.html("code-help-nothing")
+    waits_long = timeline.limited and timeline.resend_at > voice.now
+    text = voice.html("code-help", story=story, resend=resend_line)
+    return Screen(text, keyboards.code_help(voice, resend=not waits_long))
 
 
 def is_done(account: Account | None, talk: Talk, product: Product) -> bool:
@@ -109,4 +108,4 @@ def is_done(account: Account | None, talk: Talk, product: Product) -> bool:
     return account is not None and account.phone is not None
 
 
-STEP = Step("code", Registration.code, is_done, prompt)
+STEP = Step("code", Registration.code, is_done, prompt, also_offers=keyboards.code_help)

@@ -74,7 +74,7 @@ async def _choose(turn: Turn, country: str) -> Reply:
     text = turn.html(
         "registration-country-chosen",
         flag=country_names.flag(country),
-        country=country_names.name(country, turn.talk.language),
+        country=country_names.name(country, turn.language),
         calling_code=country_names.calling_code(country),
         example=numbers.example(country),
     )
@@ -82,7 +82,13 @@ async def _choose(turn: Turn, country: str) -> Reply:
 
 
 def _page(turn: Turn, found: Sequence[str], page: int) -> Screen:
-    return Screen(turn.html("registration-country-prompt"), keyboards.countries(turn, found, page))
+    likely = turn.product.countries[0]
+    text = turn.html(
+        "registration-country-prompt",
+        country=country_names.name(likely, turn.language),
+        calling_code=country_names.calling_code(likely),
+    )
+    return Screen(text, keyboards.countries(turn, found, page))
 
 
 def _argument(turn: Turn) -> str:

@@ -55,7 +55,7 @@ def calling_code(country: str) -> str:
 
 def is_name(text: str, country: str) -> bool:
     """Tell whether `text` is the whole name of the country in a searched language, its ISO code or its flag."""
-    return _fold(text) in _names(country)
+    return _fold(_without_code(text)) in _names(country)
 
 
 def search(text: str, countries: Iterable[str]) -> list[str]:
@@ -67,9 +67,15 @@ def search(text: str, countries: Iterable[str]) -> list[str]:
     """
     if _CODE.fullmatch(text.strip()):
         return _by_code("".join(str(unicodedata.decimal(c)) for c in text if c.isdecimal()), countries)
-    typed = _fold(text)
+    typed = _fold(_without_code(text))
     ranked = [(rank, country) for country in countries if (rank := _rank(typed, country)) is not None]
     return [country for _, country in sorted(ranked, key=lambda found: found[0])]
+
+
+def _without_code(text: str) -> str:
+    """Return a typed button label without the flag before it and the calling code behind it."""
+    bare = re.sub(r"^\s*[\U0001F1E6-\U0001F1FF]{2}\s*(?=\S)", "", text)
+    return re.sub(r"\s*\+\d+\s*$", "", bare)
 
 
 def _by_code(digits: str, countries: Iterable[str]) -> list[str]:

@@ -45,7 +45,7 @@ def prompt(turn: Turn) -> Screen:
     text = turn.html(
         "registration-phone-prompt",
         reason=reason if reason else turn.html("registration-phone-reason"),
-        country=country_names.name(country, turn.talk.language),
+        country=country_names.name(country, turn.language),
         flag=country_names.flag(country),
         calling_code=country_names.calling_code(country),
         example=numbers.example(country),
@@ -119,7 +119,7 @@ async def _ask_code(
             turn.update,
             number=number.e164,
             country=number.country,
-            language=turn.talk.language,
+            language=turn.language,
             own_contact=own_contact,
             contact_needs_code=turn.product.contact_needs_code,
             claim=claim,

@@ -33,6 +33,8 @@ def prompt(turn: Turn) -> Screen:
     """Show the sentence that is agreed to, with link and version."""
     toggle_shown = turn.product.terms_style is TermsStyle.CHECKBOX
     text = turn.html("registration-terms-prompt", sentence=_sentence(turn), version=turn.product.terms_version)
+    if turn.talk.terms_changed:
+        text = turn.html("registration-terms-changed") + "\n\n" + text
     return Screen(text, keyboards.terms(turn, toggle=toggle_shown))
 
 
@@ -50,7 +52,7 @@ async def register(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     """Accept the terms: the account exists from here on."""
     if turn.product.terms_style is TermsStyle.CHECKBOX and not _is_ticked(turn):
         return turn.say(Screen(turn.html("registration-terms-missing"), keyboards.terms_missing(turn)))
-    language = turn.talk.language
+    language = turn.language
     acceptance = TermsAcceptance(turn.product.terms_version, language, sentence_hash(turn))
     progress = await accounts.accept_terms(
         turn.update, language=language, email=turn.talk.email, acceptance=acceptance, now=turn.now

@@ -12,16 +12,18 @@ import pytest
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.methods import EditMessageText, SendMessage
+from aiogram.methods import SendMessage
 from pydantic import SecretStr
 
 from bot import courier as courier_module
+from bot.app import product_of
 from bot.courier import Courier
-from bot.deliveries import create_courier, delay
+from bot.deliveries import delay
 from bot.gateways.smsc import Smsc
+from bot.outgoing import create_courier
 from bot.pace import Pace
 from bot.practice import LocalBotAPI
-from bot.schedule import TelegramSchedule
+from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from handlers.ports import (
     Accepted,
@@ -92,9 +94,11 @@ class World:
             outbox=self.outbox,
             sends=sends or self.sends,
             accounts=self.accounts,
+            challenges=self.challenges,
             gateways=gateways,
             bot=self.bot,
             texts=Texts(),
+            product=product_of(self.settings, "practice_bot"),
             clock=self.clock,
             chance=random.Random(7),
             owner=owner,
@@ -472,25 +476,43 @@ async def test_a_notice_nobody_can_read_is_given_up_and_holds_nobody_up(
     assert any("could not be delivered" in record.getMessage() for record in caplog.records)
 
 
-async def test_a_later_call_is_made_at_its_moment_and_a_pointless_one_is_no_error(
+async def test_the_help_is_brought_up_to_date_once_a_code_may_be_asked_for(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     person = world.telegram.person(7, language_code="ru")
     await person.send("/start")
-    schedule = TelegramSchedule(world.bot, world.outbox)
-    shown = await schedule.say_now(SendMessage(chat_id=7, text="wait"))
-    later = world.clock.now() + timedelta(seconds=60)
-    edit = EditMessageText(chat_id=7, message_id=shown, text="now")
-    gone = EditMessageText(chat_id=7, message_id=99_999, text="now")
-    await schedule.call_later(world.update(7), edit, later)
-    await schedule.call_later(world.update(7), gone, later)
+    await world.asks_for_a_code()
     world.courier(Scripted("first"))
-    await person.wait_for("wait")
+    await world.is_idle()
+    schedule = OutboxSchedule(world.bot, world.outbox)
+    shown = await schedule.say_now(SendMessage(chat_id=7, text="wait"))
+    timeline = await world.challenges.timeline(7, world.clock.now())
+    assert timeline.challenge_id is not None
+    for message_id in (shown, 99_999):
+        await schedule.edit_help(world.update(7), message_id, timeline.challenge_id, timeline.resend_at)
     assert person.answers[-1].text == "wait"
-    world.move(60)
-    await person.wait_for("now")
+    world.move(61)
+    await person.wait_for("Новый код можно запросить уже сейчас")
+    assert "передан оператору" in person.answers[-1].text
+    assert "Отправить код ещё раз" in person.answers[-1].labels
     await world.is_idle()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_the_help_about_an_earlier_number_is_left_alone(world: World) -> None:
+    person = world.telegram.person(7, language_code="ru")
+    await person.send("/start")
+    await world.asks_for_a_code()
+    schedule = OutboxSchedule(world.bot, world.outbox)
+    shown = await schedule.say_now(SendMessage(chat_id=7, text="wait"))
+    timeline = await world.challenges.timeline(7, world.clock.now())
+    assert timeline.challenge_id is not None
+    await schedule.edit_help(world.update(7), shown, timeline.challenge_id, timeline.resend_at)
+    await world.asks_for_a_code(number="+79035550011")
+    world.courier(Scripted("first"))
+    world.move(61)
+    await world.is_idle()
+    assert person.answers[-1].text == "wait"
 
 
 def test_delays_double_from_1_to_16_seconds_with_jitter() -> None:

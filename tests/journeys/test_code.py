@@ -201,7 +201,7 @@ async def test_three_sms_and_no_more(stage: Stage) -> None:
     stage.clock.move(minutes=5.1)
     await ira.says(ira.label("button-code-missing"))
     await ira.says(ira.label("button-resend"))
-    ira.expects("registration-phone-limit")
+    ira.expects("registration-code-no-more")
     assert len(stage.smsc.inbox(ira.phone)) == 3
     await ira.presses(ira.label("button-change-number"))
     await ira.taps(ira.label("button-share-contact"))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiohttp import web
 
 from bot.practice import LocalBotAPI, Pace
+from tests.practice.page_client import Running, practice, settings_for
 
 Json = dict[str, Any]
 
@@ -125,3 +127,10 @@ async def hook() -> AsyncIterator[Hook]:
     await hook.start()
     yield hook
     await hook.stop()
+
+
+@pytest.fixture
+async def running(sqlite_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Running]:
+    """The whole bot without a token, with its practice page."""
+    async with practice(settings_for(sqlite_url, redis_url, tmp_path)) as running:
+        yield running

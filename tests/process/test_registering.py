@@ -119,13 +119,6 @@ async def test_t12_a_forged_webhook_has_no_effect(outside: Outside, tmp_path: Pa
         await ira.registers()
 
 
-async def test_without_a_token_it_practises_and_says_so(tmp_path: Path) -> None:
-    async with BotProcess(tmp_path, DATA_DIR=str(tmp_path / "data")) as bot:
-        assert "BOT_TOKEN is not set" in bot.log.read_text()
-        assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o777 == 0o600
-        assert await bot.stop() < 5
-
-
 async def test_a_second_process_on_one_sqlite_file_is_refused_with_one_line(tmp_path: Path) -> None:
     settings = {"DATA_DIR": str(tmp_path / "data")}
     async with BotProcess(tmp_path, **settings):

@@ -307,13 +307,15 @@ async def test_the_timeline_tells_what_became_of_the_codes(world: World) -> None
     with pytest.raises(LimitReached):
         await ira.resends()
     timeline = await world.challenges.timeline(1, world.now)
-    assert timeline.resend_at is None
+    assert (timeline.limited, timeline.resend_at) == (True, start + timedelta(hours=1))
     assert timeline.events[-1].refused_by == "sends_per_challenge"
     # No code is live any more, but the number's hour is not over.
     world.clock.move(minutes=11)
-    assert (await world.challenges.timeline(1, world.now)).resend_at is None
+    timeline = await world.challenges.timeline(1, world.now)
+    assert (timeline.limited, timeline.resend_at) == (True, start + timedelta(hours=1))
     world.clock.move(hours=1)
-    assert (await world.challenges.timeline(1, world.now)).resend_at == world.now
+    timeline = await world.challenges.timeline(1, world.now)
+    assert (timeline.limited, timeline.resend_at) == (False, world.now)
 
 
 async def test_a_rotated_secret_resets_no_limit(world: World) -> None:

@@ -1,0 +1,51 @@
+"""Everything the bot sends on its own: the courier with who delivers each kind of row in the outbox."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from aiogram import Bot
+
+from bot.courier import Courier, Delivery
+from bot.deliveries import CodeDelivery, NoticeDelivery, TelegramDelivery
+from bot.help_edit import HelpEdit
+from bot.pace import Pace
+from bot.settings import Settings
+from handlers.ports import SmsGateway
+from handlers.product import Product
+from locales import Texts
+from storage.accounts import Accounts
+from storage.challenges import Challenges
+from storage.clock import Clock
+from storage.outbox import CODE, HELP, NOTICE, Outbox
+from storage.sends import Sends
+
+
+def create_courier(
+    settings: Settings,
+    *,
+    outbox: Outbox,
+    sends: Sends,
+    accounts: Accounts,
+    challenges: Challenges,
+    gateways: Sequence[SmsGateway],
+    bot: Bot,
+    texts: Texts,
+    product: Product,
+    clock: Clock,
+    chance: random.Random,
+    owner: str,
+) -> Courier:
+    """Return the courier with everyone who delivers for it; `owner` names this process on its leases."""
+    pace = Pace(settings.telegram_send_rate, settings.telegram_chat_rate)
+    telegram = TelegramDelivery(outbox, accounts, bot, clock, chance, pace, owner)
+    deliveries: dict[str, Delivery] = {
+        CODE: CodeDelivery(
+            outbox, sends, gateways, texts, clock, chance,
+            product=product.name, tries=settings.outbox_tries, owner=owner,
+        ),
+        NOTICE: NoticeDelivery(telegram, texts, clock, product.time_zone),
+        HELP: HelpEdit(telegram, accounts, challenges, texts, product, clock),
+    }  # fmt: skip
+    return Courier(outbox, deliveries, clock, owner)
