@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage import scripts
+from storage.person_keys import keys_of
 from storage.redis import waiting_twin
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 SEEN_UPDATES = 32
 # A waiter asks again after this many seconds even if nobody woke it: the one who was woken may have died since.
 _ASK_AGAIN = 5.0
+# Beyond so many people at once the rest wait for the lock's time limit: an outage must not fill the memory.
+_MOST_ORPHANS = 10_000
 
 
 class LockLost(Exception):
@@ -110,6 +113,8 @@ class Conversations(BaseStorage, BaseEventIsolation):
         self._random = random
         self._queues: dict[StorageKey, _Queue] = {}
         self._open: dict[StorageKey, Conversation] = {}
+        # Locks of ours that Redis, being away, could not be told to give up.
+        self._orphans: dict[StorageKey, str] = {}
         self._lock_and_load = redis.register_script(scripts.LOCK_AND_LOAD)
         self._save_and_unlock = redis.register_script(scripts.SAVE_AND_UNLOCK)
         self._unlock = redis.register_script(scripts.UNLOCK)
@@ -141,7 +146,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
 
         Takes effect at the next load, even if a handler of theirs is about to save; the seen update ids stay.
         """
-        keys = _keys(StorageKey(bot_id=bot_id, chat_id=telegram_id, user_id=telegram_id))
+        keys = keys_of(StorageKey(bot_id=bot_id, chat_id=telegram_id, user_id=telegram_id))
         await self._forget(keys=[keys.lock, keys.record], args=[self._lifetime])
 
     async def drop_locks(self) -> None:
@@ -177,7 +182,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
 
     async def save(self, conversation: Conversation, token: str, ids: str, reply: dict[str, Any] | None) -> None:
         """Run the script *save and unlock*; `Conversation.save` is its only caller. Raises LockLost."""
-        keys = _keys(conversation.key)
+        keys = keys_of(conversation.key)
         saved = await self._save_and_unlock(
             keys=[keys.lock, keys.record, keys.waiters, keys.wake],
             args=[
@@ -215,12 +220,16 @@ class Conversations(BaseStorage, BaseEventIsolation):
                 del self._queues[key]
 
     async def _load(self, key: StorageKey, token: str, update_id: int) -> Conversation:
-        keys = _keys(key)
+        keys = keys_of(key)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience
         ttl = int(self._lock_ttl * 1000)
         waited = 0
         try:
+            if orphan := self._orphans.get(key):
+                # With its own token: should another process have the lock by now, this changes nothing.
+                await self._unlock(keys=[keys.lock, keys.waiters, keys.wake], args=[orphan])
+                del self._orphans[key]
             while True:
                 locked, left, *record = await self._lock_and_load(
                     keys=[keys.lock, keys.record, keys.waiters], args=[token, ttl, waited]
@@ -234,7 +243,8 @@ class Conversations(BaseStorage, BaseEventIsolation):
                 pause = min(left / 1000 + 0.01, _ASK_AGAIN, give_up - loop.time())
                 await self._wait_for_wake(keys.wake, pause)
         except RedisError:
-            # Asking a server that is away to unlock would only double the wait; the lock has its time limit.
+            # Asking a server that is away to unlock would only double the wait: the next try does it.
+            self._leave(key, token)
             raise
         except BaseException:
             # A cancellation while the answer was under way may have left us the lock.
@@ -251,17 +261,23 @@ class Conversations(BaseStorage, BaseEventIsolation):
             return
 
     async def _release(self, key: StorageKey, token: str) -> None:
-        keys = _keys(key)
+        keys = keys_of(key)
         try:
             await self._unlock(keys=[keys.lock, keys.waiters, keys.wake], args=[token])
         except RedisError as error:
+            self._leave(key, token)
             log.warning("a conversation's lock is left to its time limit: %s", error)
+
+    def _leave(self, key: StorageKey, token: str) -> None:
+        # An older token of the same person is the one that may hold the lock: the newer came after it.
+        if len(self._orphans) < _MOST_ORPHANS:
+            self._orphans.setdefault(key, token)
 
     async def _keep_renewing(self, key: StorageKey, token: str) -> None:
         while True:
             await asyncio.sleep(self._lock_ttl / 3)
             try:
-                if not await self._renew(keys=[_keys(key).lock], args=[token, int(self._lock_ttl * 1000)]):
+                if not await self._renew(keys=[keys_of(key).lock], args=[token, int(self._lock_ttl * 1000)]):
                     log.warning("a conversation's lock was lost while its handler runs; its result will not be saved")
                     return
             except RedisError as error:
@@ -274,22 +290,6 @@ class _Queue:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.length = 0
-
-
-class _Keys:
-    """The Redis keys of one person: one hash tag, one cluster slot."""
-
-    __slots__ = ("lock", "record", "waiters", "wake")
-
-    def __init__(self, tag: str) -> None:
-        self.lock = f"lock:{tag}"
-        self.record = f"talk:{tag}"
-        self.waiters = f"wait:{tag}"
-        self.wake = f"wake:{tag}"
-
-
-def _keys(key: StorageKey) -> _Keys:
-    return _Keys(f"{{{key.bot_id}:{key.chat_id}:{key.user_id}}}")
 
 
 def _dumps(value: Mapping[str, Any]) -> str:

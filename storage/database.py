@@ -55,7 +55,8 @@ def normalise(url: str) -> URL:
 class Database:
     """SQLite (one serving process) or PostgreSQL (any number), with a pool that waits instead of failing at once.
 
-    `clock` dates `applied_updates` only; `random` makes row ids: both are arguments so that tests decide them.
+    `answer_within` (seconds, PostgreSQL): a server silent for longer is away; None waits for ever. `clock` dates
+    `applied_updates` only; `random` makes row ids: both are arguments so that tests decide them.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Database:
         *,
         pool_size: int = 10,
         pool_timeout: float = 20,
+        answer_within: float | None = 15,
         clock: Clock | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -71,7 +73,12 @@ class Database:
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
         # Parameters hold numbers and addresses: they never belong into an error's text.
         self.engine = create_async_engine(
-            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=pool_timeout, hide_parameters=True
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout,
+            hide_parameters=True,
+            connect_args={"timeout": 5, "command_timeout": answer_within} if self.is_postgresql else {},
         )
         self._clock = clock or SystemClock()
         self._random = random

@@ -145,7 +145,7 @@ class BotMethods:
 
     def commands_for(self, language_code: str) -> list[Json]:
         """Return what a client of this language lists: the commands of the language, else those of every language."""
-        found = (self._commands.get(("", language)) for language in (language_code, ""))
+        found = (self._commands.get(("", language)) for language in (language_code.partition("-")[0], ""))
         return next((commands for commands in found if commands), [])
 
     async def delete_my_commands(self, call: Parameters) -> bool:

@@ -36,7 +36,8 @@ async def migrate(url: str) -> None:
 
     Several may start at once: they queue up (an advisory lock on PostgreSQL, a lock file beside a SQLite file).
     """
-    database = Database(url)
+    # A migration may take as long as it needs.
+    database = Database(url, answer_within=None)
     try:
         async with _only_one(database), database.engine.begin() as conn:
             if database.is_postgresql:

@@ -71,6 +71,7 @@ async def test_commands_come_in_the_persons_language(running: Running) -> None:
         assert words == [ira.label("command-help"), anna.label("command-help")]
         await ira.act("change_person", language="en-GB")
         await ira.until(lambda: ira.language == "en-GB")
+        assert ira.state["commands"] == anna.state["commands"]
 
 
 async def test_press_spins_until_it_is_answered(running: Running) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.practice.page_client import ANNA, IRA, Page, Running, practice, settings_for
+from tests.process.bot_process import free_port
 
 
 async def finishes(page: Page) -> None:
@@ -71,3 +72,13 @@ async def test_sms_go_to_the_page_unless_gateways_were_chosen(
     printed = capsys.readouterr().out
     assert ("SMS +79161234567" in printed) == (gateways is not None)
     assert bool(page.state["phone"]) == (gateways is None)
+
+
+async def test_a_practice_may_use_a_webhook(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    other = {"http_port": port, "webhook_url": f"http://127.0.0.1:{port}"}
+    for number in (1, 2):
+        async with practice(settings_for(sqlite_url, redis_url, tmp_path, **other)) as running, running.page() as page:
+            await page.act("start")
+            await page.until(lambda page=page, number=number: len(page.heard) == number)  # type: ignore[misc]
+            assert {call["via"] for call in page.state["calls"] if call["method"] == "sendMessage"} == {"webhook"}

@@ -25,7 +25,10 @@ const chat = new Chat({
   remove: (message) => quietly("delete", { message: message.id }),
 });
 const composer = new Composer({
-  send: (text) => act("send", { text }),
+  send: (text) => {
+    chat.toEnd();
+    return act("send", { text });
+  },
   edit: (message, text) => act("edit", { message: message.id, text }),
   tap,
   start: () => quietly("start"),

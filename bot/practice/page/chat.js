@@ -17,6 +17,7 @@ export class Chat {
   #unread = 0;
   // Whether the newest message is being read, so that the next one may push it up.
   #follow = true;
+  #top = 0;
   #hooks;
 
   // hooks: see Bubble
@@ -44,6 +45,7 @@ export class Chat {
   toEnd() {
     this.#follow = true;
     this.#log.scrollTop = this.#log.scrollHeight;
+    this.#top = this.#log.scrollTop;
     this.#count(0);
   }
 
@@ -108,7 +110,10 @@ export class Chat {
   #scrolled() {
     // A log that another part covers has no place to be at.
     if (!this.#log.clientHeight) return;
-    this.#follow = this.#atEnd();
+    // Only going up stops the following: the log also scrolls, and its end moves, when something opens below it.
+    if (this.#atEnd()) this.#follow = true;
+    else if (this.#log.scrollTop < this.#top) this.#follow = false;
+    this.#top = this.#log.scrollTop;
     this.#count(this.#follow ? 0 : this.#unread);
   }
 

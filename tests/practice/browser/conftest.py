@@ -64,7 +64,7 @@ async def newcomer(address: str, language: str) -> tuple[int, str]:
     """Add somebody nobody has met yet; returns their id and number."""
     number = next(_numbers)
     phone = f"+7916{number:07d}" if language == "ru" else f"+7903{number:07d}"
-    order = {"act": "add_person", "name": f"Person {number}", "language": language, "phone": phone}
+    order: dict[str, object] = {"act": "add_person", "name": f"Person {number}", "language": language, "phone": phone}
     async with aiohttp.ClientSession() as session:
         order["person"] = await first_person(session, address)
         headers = {"X-Practice": "1"}

@@ -46,7 +46,8 @@ PALE = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {
     const node = text.parentElement;
-    if (!text.data.trim() || !node.checkVisibility({ opacityProperty: true }) || node.closest(".sr, script, .skip, option")) continue;
+    if (!text.data.trim() || !node.checkVisibility({ opacityProperty: true })) continue;
+    if (node.closest(".sr, script, .skip, option")) continue;
     const style = getComputedStyle(node);
     const back = behind(node);
     const [a, b] = [light(over(rgba(style.color), back)), light(back)].sort((x, y) => y - x);
@@ -65,7 +66,13 @@ TINY = """() => [...document.querySelectorAll("button:not(.command), a.key, inpu
   .filter(([box]) => box.getBoundingClientRect().width < 24 || box.getBoundingClientRect().height < 24)
   .map(([, node]) => node.outerHTML.slice(0, 120))"""
 
-SIZES = {"phone": (375, 720), "small phone": (320, 640), "tablet": (820, 900), "narrow": (1000, 700), "wide": (1360, 850)}
+SIZES = {
+    "phone": (375, 720),
+    "small phone": (320, 640),
+    "tablet": (820, 900),
+    "narrow": (1000, 700),
+    "wide": (1360, 850),
+}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -79,10 +86,10 @@ async def test_every_part_fits_is_named_and_can_be_read(visits: Visits, size: st
     await ira.shares_contact()
     await ira.hears("registration-code-prompt")
     await expect(ira.codes.first).to_have_count(1)
-    tabs = ira.page.get_by_role("navigation").get_by_role("button")
-    for tab in await tabs.all() or [None]:
-        if tab is not None and await tab.is_visible():
-            await tab.click()
+    tabs = [tab for tab in await ira.page.locator(".view").all() if await tab.is_visible()]
+    for part in range(max(1, len(tabs))):
+        if tabs:
+            await tabs[part].click()
         assert await ira.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert await ira.page.evaluate(NAMELESS) == []
         assert await ira.page.evaluate(PALE) == []
@@ -123,7 +130,9 @@ async def test_escape_closes_a_dialog_and_the_focus_returns(visits: Visits) -> N
     await expect(ira.dialog).to_be_visible()
     for _ in range(8):
         await ira.page.keyboard.press("Tab")
-        assert await ira.page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+        assert await ira.page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
     await ira.page.keyboard.press("Escape")
     await expect(ira.dialog).to_have_count(0)
     await expect(add).to_be_focused()
@@ -139,13 +148,14 @@ async def test_what_a_bot_sends_is_never_run(visits: Visits) -> None:
           const { formatted } = await import("/practice/dom.js");
           const box = document.createElement("div");
           const html = '<b onclick="alert(1)">b</b><img src=x onerror=alert(1)><script>alert(1)</scr' + 'ipt>'
-            + '<a href="javascript:alert(1)">j</a><a href="https://example.com/">ok</a><span style="color:red">s</span>';
+            + '<a href="javascript:alert(1)">j</a><a href="https://example.com/">ok</a>'
+            + '<span style="color:red">s</span>';
           box.append(formatted(html, { link: () => false, command: () => {} }));
           return box.innerHTML;
         }"""
     )
     assert re.findall(r"<(\w+)", formatted) == ["b", "a"]
-    assert "alert(1)\"" not in formatted
+    assert 'alert(1)"' not in formatted
     # The browser says that it would not have run the handlers either.
     assert all("Content Security Policy" in trouble for trouble in ira.troubles)
     ira.troubles.clear()
@@ -162,4 +172,6 @@ def test_the_page_is_made_of_its_own_files_alone() -> None:
             continue
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://", text), path.name
-        assert not re.search(r"""\sstyle=|\son\w+=["']|<script(?! type="module" src="/)|innerHTML\s*=|eval\(""", text), path.name
+        assert not re.search(
+            r"""\sstyle=|\son\w+=["']|<script(?! type="module" src="/)|innerHTML\s*=|eval\(""", text
+        ), path.name

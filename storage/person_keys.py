@@ -1,0 +1,23 @@
+"""The Redis keys of one person: one hash tag, so one slot of a cluster. Stored names: permanent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiogram.fsm.storage.base import StorageKey
+
+
+@dataclass(frozen=True, slots=True)
+class PersonKeys:
+    """What is kept of a conversation, and of the lock that guards it."""
+
+    lock: str
+    record: str
+    waiters: str
+    wake: str
+
+
+def keys_of(key: StorageKey) -> PersonKeys:
+    """Return the keys of the person in the chat with the bot that `key` names."""
+    tag = f"{{{key.bot_id}:{key.chat_id}:{key.user_id}}}"
+    return PersonKeys(lock=f"lock:{tag}", record=f"talk:{tag}", waiters=f"wait:{tag}", wake=f"wake:{tag}")
