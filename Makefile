@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 FIND_PYTHON := for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$name; break; fi; done
 # Only hashed files are installed; this package itself comes from the tree, without fetching anything.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Twice quiet: errors only. What a machine's own pip settings make it warn of is nobody's business here.
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 help:
 	@echo "make run    set up $(VENV) and run the bot"

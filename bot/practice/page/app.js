@@ -53,9 +53,10 @@ function show(next) {
   people.show(next);
   history.replaceState(null, "", `?person=${next.person}`);
   if (first) document.body.classList.add("ready");
-  // What had the focus is gone (a button the bot took away, the Start button): the person goes on writing.
+  // What had the focus is gone (a button the bot took away, the Start button): the person goes on writing. Not where
+  // that would open a keyboard over half of the screen.
   const lost = !focused.isConnected || (focused !== document.body && focused.getClientRects().length === 0);
-  if (lost && views.shows("chat")) composer.focus();
+  if (lost && views.shows("chat") && !matchMedia("(pointer: coarse)").matches) composer.focus();
 }
 
 const me = () => snapshot.people.find((one) => one.id === snapshot.person);

@@ -102,7 +102,7 @@ export function menu(items, near, at = null) {
   const back = document.activeElement;
   const entries = items.map((item) => make("button", {
     type: "button", role: "menuitem", tabindex: "-1", class: item.danger ? "bad" : "",
-    onclick: () => { closeMenu(); item.run(); },
+    onclick: () => { closeMenu(); back?.focus(); item.run(); },
   }, icon(item.icon), item.label));
   const box = make("div", { class: "menu", role: "menu", "aria-label": word("menu") }, ...entries);
   const keys = (event) => {

@@ -181,3 +181,25 @@ async def test_a_killed_bot_comes_back_and_so_does_the_page(browser: Browser, tm
         await ira.button(ira.said("send")).click()
         await ira.hears("registration-terms-prompt")
         await page.close()
+
+
+async def test_which_links_the_page_opens_itself(visits: Visits) -> None:
+    ira = await visits("ru")
+    expected = {
+        "https://t.me/practice_bot?start=r_abcdefgh": "r_abcdefgh",
+        "https://T.me/Practice_Bot/": "",
+        "tg://resolve?domain=practice_bot&start=go": "go",
+        "/r/abcdefgh": "r_abcdefgh",
+        "https://example.com/r/abcdefgh": "r_abcdefgh",
+        "https://t.me/other_bot?start=go": None,
+        "https://example.com/practice_bot?start=go": None,
+        "https://example.com/r/abcdefgh/more": None,
+    }
+    found = await ira.page.evaluate(
+        """async (links) => {
+          const { payloadOf } = await import("/practice/links.js");
+          return Object.fromEntries(links.map((link) => [link, payloadOf(link, "practice_bot")]));
+        }""",
+        list(expected),
+    )
+    assert found == expected
