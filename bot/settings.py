@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -25,6 +26,10 @@ from storage.limits import Limits, Window
 
 PAID_GATEWAYS = frozenset({"smsc"})
 _EXAMPLE = "https://example.com/"
+# Where the conversation's link buttons lead.
+_LINKS = (
+    "start_url", "terms_url", "privacy_url", "restore_password_url", "support_url", "help_url", "video_url",
+)  # fmt: skip
 
 Word = Annotated[str, kinds.like(r"[!-~]{1,64}", "write 1 to 64 Latin letters, digits and signs, without spaces")]
 GatewayName = Literal["console", "smsc"]
@@ -220,13 +225,13 @@ class Settings(LimitSettings):
             found.append(f"SECRET_KEY: was generated into {self.data_dir}; another replica needs the same one")
         if PAID_GATEWAYS & set(self.sms_gateways) and self.daily_budget is None:
             found.append("DAILY_BUDGET: is not given, so nothing bounds what SMS cost in a day")
-        if self.bot_token is not None:
-            links = (name for name in type(self).model_fields if name.endswith("_url"))
-            found += [
-                f"{name.upper()}: still leads to the example page {getattr(self, name)}"
-                for name in links
-                if str(getattr(self, name)).startswith(_EXAMPLE)
-            ]
+        for name in _LINKS:
+            link = str(getattr(self, name))
+            host = urlsplit(link).hostname or ""
+            if "." not in host and ":" not in host:
+                found.append(f"{name.upper()}: Telegram takes no button to {link}; write an address with a domain")
+            if self.bot_token is not None and link.startswith(_EXAMPLE):
+                found.append(f"{name.upper()}: still leads to the example page {link}")
         return found
 
     @field_validator("telegram_api_base")

@@ -166,6 +166,12 @@ def test_each_mistake_is_one_line_that_says_what_to_write(
     assert "\n" not in line
 
 
+def test_a_link_telegram_takes_no_button_to_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = loaded(monkeypatch, VIDEO_URL="https://intranet/video").warnings()
+    assert line.startswith("VIDEO_URL: ")
+    assert loaded(monkeypatch, VIDEO_URL="https://127.0.0.1/video").warnings() == []
+
+
 def test_a_short_lifetime_moves_the_reminder_unless_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded(monkeypatch).limits().reminder_before == timedelta(hours=4)
     assert loaded(monkeypatch, UNCONFIRMED_LIFETIME="60m").limits().reminder_before == timedelta(minutes=10)

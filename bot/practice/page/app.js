@@ -45,6 +45,7 @@ function show(next) {
   snapshot = next;
   speak(me().language);
   theme.relabel();
+  tellWhatLeaves(next.gateways);
   views.show(next);
   chat.show(next);
   composer.show(next);
@@ -57,6 +58,12 @@ function show(next) {
   // that would open a keyboard over half of the screen.
   const lost = !focused.isConnected || (focused !== document.body && focused.getClientRects().length === 0);
   if (lost && views.shows("chat") && !matchMedia("(pointer: coarse)").matches) composer.focus();
+}
+
+// With SMS_GATEWAYS set, the note of the page would promise what is not so.
+function tellWhatLeaves(gateways) {
+  if (gateways.length === 0) return;
+  find("note").textContent = word("noteGateways", { gateways: gateways.join(", ") });
 }
 
 const me = () => snapshot.people.find((one) => one.id === snapshot.person);
