@@ -40,7 +40,8 @@ run: $(VENV)/run
 	@exec $(BIN)/python -m bot
 
 test: $(VENV)/dev
-	@$(BIN)/python -m pytest
+	@# Two at a time, a file each: its tests share what the session starts.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

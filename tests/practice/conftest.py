@@ -101,7 +101,7 @@ def clock() -> MovableClock:
 
 @pytest.fixture
 async def server(clock: MovableClock) -> AsyncIterator[LocalBotAPI]:
-    server = LocalBotAPI(clock=clock, pace=Pace(pause=0.02, longest_pause=0.1, timeout=0.5))
+    server = LocalBotAPI(clock=clock, pace=Pace(pause=0.02, longest_pause=0.1, timeout=3))
     await server.start()
     yield server
     await server.stop()
