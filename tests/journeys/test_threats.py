@@ -101,7 +101,8 @@ async def test_f24_twelve_race_for_one_address_and_all_finish(stage: Stage) -> N
     for person, email in losers:
         await person.says("/start")
         await person.says("free" + email)
-        person.expects("registration-done")
+        # Not the newest message: the notice of the lost address may come after it.
+        assert person.was_told("registration-done")
     assert len(stage.smsc.messages) == RACERS
 
 
@@ -131,7 +132,7 @@ async def test_f24_twelve_race_for_one_number_and_all_finish(database_url: str, 
 
 
 def is_done(person: Registrant) -> bool:
-    return person.said(person.last(), "registration-done")
+    return person.was_told("registration-done")
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
