@@ -140,9 +140,9 @@ async def test_commands_and_own_links_in_messages_work(visits: Visits) -> None:
     await ira.starts()
     await ira.says("/cancel")
     await ira.says("https://t.me/practice_bot?start=go")
-    count = await ira.log.locator(".mine").count()
+    await expect(ira.log.locator(".mine")).to_have_count(3)
     await ira.log.get_by_role("link", name="https://t.me/practice_bot").click()
-    await expect(ira.log.locator(".mine")).to_have_count(count + 1)
+    await expect(ira.log.locator(".mine")).to_have_count(4)
     await ira.log.locator(".mine .command", has_text="/cancel").click()
     await expect(ira.log.locator(".mine", has_text="/cancel")).to_have_count(2)
     assert len(ira.page.context.pages) == 1
