@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.confirmation import Confirmation
 from storage.database import Database
@@ -18,7 +16,13 @@ from storage.limits import Limits
 from storage.models import Account, AccountStatus, Progress, TermsAcceptance, UpdateRef
 from storage.personal import erase_personal
 from storage.records import account_of, account_with, hold
+from storage.rows import change, insert
+from storage.statements import Connection, Statement
 from storage.tables import LookupKind, accounts, terms_acceptances
+
+_mine = sa.update(accounts).where(accounts.c.telegram_id == sa.bindparam("person"))
+_SET_LANGUAGE = Statement(_mine, sets=("language",))
+_SET_BLOCKED = Statement(_mine, sets=("blocked_at",))
 
 
 class Accounts:
@@ -35,8 +39,11 @@ class Accounts:
 
     async def of(self, telegram_id: int) -> Account | None:
         """Return the person's account, None when there is none."""
-        async with self._database.read() as conn:
+
+        async def work(conn: Connection) -> Account | None:
             return await account_of(conn, telegram_id)
+
+        return await self._database.read(work)
 
     async def accept_terms(
         self, update: UpdateRef, language: str, email: str | None, acceptance: TermsAcceptance, now: datetime
@@ -47,20 +54,22 @@ class Accounts:
         completes the account and someone else's right is the better one.
         """
 
-        async def work(conn: AsyncConnection) -> Progress:
+        async def work(conn: Connection) -> Progress:
             account = await hold(conn, update.telegram_id, address=email)
             if account is None:
-                account = await self._create(conn, update.telegram_id, language, email, now)
-            elif account.email is None and account.status is AccountStatus.PENDING:
-                await _set(conn, account, email=email, email_verified=False)
-            await _set(conn, account, language=language, terms_version=acceptance.version, terms_accepted_at=now)
-            await conn.execute(
-                sa.insert(terms_acceptances).values(
-                    id=self._database.new_id(), account_id=account.id, version=acceptance.version,
-                    language=acceptance.language, sentence_hash=acceptance.sentence_hash, accepted_at=now,
-                )
+                account = await self._create(conn, update.telegram_id, language, email, acceptance, now)
+            else:
+                values = {"language": language, "terms_version": acceptance.version, "terms_accepted_at": now}
+                if account.email is None and account.status is AccountStatus.PENDING:
+                    values |= {"email": email, "email_verified": False}
+                await change(conn, accounts, account.id, **values)
+                account = await account_with(conn, account.id)
+            await insert(
+                conn, terms_acceptances, id=self._database.new_id(), account_id=account.id,
+                version=acceptance.version, language=acceptance.language, sentence_hash=acceptance.sentence_hash,
+                accepted_at=now,
             )  # fmt: skip
-            return await self._confirmation.complete(conn, await account_with(conn, account.id), now)
+            return await self._confirmation.complete(conn, account, now)
 
         return await self._database.write(update, work)
 
@@ -74,7 +83,7 @@ class Accounts:
         A `verified` address is taken from whoever merely claimed it. A confirmed account keeps the address it has.
         """
 
-        async def work(conn: AsyncConnection) -> Progress | None:
+        async def work(conn: Connection) -> Progress | None:
             account = await hold(conn, update.telegram_id, address=email)
             limit = await self._ledger.look_up(conn, update.telegram_id, LookupKind.ADDRESS, email, now)
             if limit is not None:
@@ -93,25 +102,23 @@ class Accounts:
     async def set_language(self, update: UpdateRef, language: str) -> None:
         """Remember the person's language; nothing to do while there is no account."""
 
-        async def work(conn: AsyncConnection) -> None:
-            mine = accounts.c.telegram_id == update.telegram_id
-            await conn.execute(sa.update(accounts).where(mine).values(language=language))
+        async def work(conn: Connection) -> None:
+            await conn.execute(_SET_LANGUAGE, person=update.telegram_id, language=language)
 
         await self._database.write(update, work)
 
     async def mark_blocked(self, telegram_id: int, blocked: bool, now: datetime) -> None:
         """Remember that the person blocked the bot (nothing is sent on its own initiative then), or came back."""
 
-        async def work(conn: AsyncConnection) -> None:
-            mine = accounts.c.telegram_id == telegram_id
-            await conn.execute(sa.update(accounts).where(mine).values(blocked_at=now if blocked else None))
+        async def work(conn: Connection) -> None:
+            await conn.execute(_SET_BLOCKED, person=telegram_id, blocked_at=now if blocked else None)
 
         await self._database.write(None, work)
 
     async def erase(self, update: UpdateRef, now: datetime) -> bool:
         """Delete the account and everything personal with it; False when there is none. The ledger keeps its HMACs."""
 
-        async def work(conn: AsyncConnection) -> bool:
+        async def work(conn: Connection) -> bool:
             account = await hold(conn, update.telegram_id)
             if account is None:
                 return False
@@ -121,19 +128,20 @@ class Accounts:
         return await self._database.write(update, work)
 
     async def _create(
-        self, conn: AsyncConnection, telegram_id: int, language: str, email: str | None, now: datetime
-    ) -> Account:
-        account_id = self._database.new_id()
-        await conn.execute(
-            sa.insert(accounts).values(
-                id=account_id, telegram_id=telegram_id, status=AccountStatus.PENDING, language=language, email=email,
-                email_verified=False, created_at=now, expires_at=now + self._limits.unconfirmed_lifetime,
-            )
+        self, conn: Connection, telegram_id: int, language: str, email: str | None, accepted: TermsAcceptance,
+        now: datetime,
+    ) -> Account:  # fmt: skip
+        account = Account(
+            id=self._database.new_id(), telegram_id=telegram_id, status=AccountStatus.PENDING, language=language,
+            email=email, email_verified=False, terms_version=accepted.version, phone=None, asked_number=None,
+            created_at=now, expires_at=now + self._limits.unconfirmed_lifetime, confirmed_at=None,
         )  # fmt: skip
-        return await account_with(conn, account_id)
+        row = {name: value for name, value in vars(account).items() if name != "asked_number"}
+        await insert(conn, accounts, **row, terms_accepted_at=now)
+        return account
 
     async def _set_email(
-        self, conn: AsyncConnection, account: Account, email: str, verified: bool, now: datetime
+        self, conn: Connection, account: Account, email: str, verified: bool, now: datetime
     ) -> Progress:
         # What was verified once is not unlearnt by typing it.
         verified = verified or (account.email == email and account.email_verified)
@@ -143,10 +151,6 @@ class Accounts:
         if verified or confirmed:
             await self._confirmation.lock_rivals(conn, account, email, account.phone)
             displaced = await self._confirmation.take_address(conn, account, email, now, confirming=confirmed)
-        await _set(conn, account, email=email, email_verified=verified)
+        await change(conn, accounts, account.id, email=email, email_verified=verified)
         progress = await self._confirmation.complete(conn, account, now)
         return replace(progress, displaced=tuple(dict.fromkeys((*displaced, *progress.displaced))))
-
-
-async def _set(conn: AsyncConnection, account: Account, **values: Any) -> None:
-    await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(values))

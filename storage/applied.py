@@ -10,32 +10,43 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import errors
 from storage.errors import Limit, NoAccount, Refusal
-from storage.inserting import insert_unless_there
 from storage.models import CodeSent, Progress, UpdateRef
 from storage.records import account_of
+from storage.rows import insert_unless_there
+from storage.statements import Connection, Statement
 from storage.tables import applied_updates
 
+_IS_IT = sa.and_(
+    applied_updates.c.telegram_id == sa.bindparam("person"), applied_updates.c.update_id == sa.bindparam("update")
+)
+_RECALL = Statement(sa.select(applied_updates.c.outcome).where(_IS_IT))
 _REFUSALS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Refusal)}
 
 
-async def is_first(conn: AsyncConnection, update: UpdateRef, now: datetime) -> bool:
-    """Tell whether this update was never applied; waits for another transaction that is applying it right now."""
-    row = {"telegram_id": update.telegram_id, "update_id": update.update_id, "at": now}
-    return await insert_unless_there(conn, applied_updates, row)
+class AppliedBefore(Exception):
+    """This update's effects are there already: what was done again must be undone, and the kept outcome recalled."""
+
+    def __init__(self, update: UpdateRef) -> None:
+        super().__init__(update)
+        self.update = update
 
 
-async def keep(conn: AsyncConnection, update: UpdateRef, outcome: object) -> None:
-    """Keep what the update came to, in the transaction that did it."""
-    await conn.execute(sa.update(applied_updates).where(_is(update)).values(outcome=encode(outcome)))
+async def keep(conn: Connection, update: UpdateRef, outcome: object, now: datetime) -> None:
+    """Keep what the update came to, in the transaction that did it. Raises AppliedBefore.
+
+    On PostgreSQL it waits for another transaction that is applying the same update.
+    """
+    row = {"telegram_id": update.telegram_id, "update_id": update.update_id, "outcome": encode(outcome), "at": now}
+    if not await insert_unless_there(conn, applied_updates, **row):
+        raise AppliedBefore(update)
 
 
-async def recall(conn: AsyncConnection, update: UpdateRef) -> object:
+async def recall(conn: Connection, update: UpdateRef) -> object:
     """Return the kept outcome: a value, or a Refusal instance. NoAccount when the account it spoke of is gone."""
-    kept = (await conn.execute(sa.select(applied_updates.c.outcome).where(_is(update)))).scalar_one()
+    kept = (await conn.execute(_RECALL, person=update.telegram_id, update=update.update_id)).scalar_one()
     kind = kept["kind"]
     if kind == "value":
         return kept["value"]
@@ -91,8 +102,3 @@ def _text(moment: datetime | None) -> str | None:
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
-
-
-def _is(update: UpdateRef) -> sa.ColumnElement[bool]:
-    table = applied_updates.c
-    return sa.and_(table.telegram_id == update.telegram_id, table.update_id == update.update_id)

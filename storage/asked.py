@@ -7,11 +7,18 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.ledger import COUNTED
 from storage.limits import Limits
-from storage.tables import ASKED, ChallengeState, challenges, sends
+from storage.statements import Connection, Statement
+from storage.tables import IS_ASKED, ChallengeState, challenges, sends
+
+_ASKED = Statement(sa.select(challenges).where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED))
+_SENT = Statement(
+    sa.select(sends.c.code_n, sends.c.at)
+    .where(sends.c.challenge_id == sa.bindparam("challenge"), COUNTED)
+    .order_by(sends.c.code_n)
+)
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,12 @@ class Challenge:
         return self.sent[-1].at + delay
 
 
-async def asked_challenge(conn: AsyncConnection, account_id: UUID) -> Challenge | None:
+async def asked_challenge(conn: Connection, account_id: UUID) -> Challenge | None:
     """Return the challenge that still counts as asked (open, or dead after too many tries), None when there is none."""
-    asked = sa.and_(challenges.c.account_id == account_id, challenges.c.state.in_(ASKED))
-    row = (await conn.execute(sa.select(challenges).where(asked))).one_or_none()
+    row = (await conn.execute(_ASKED, account=account_id)).one_or_none()
     if row is None:
         return None
-    left = sa.select(sends.c.code_n, sends.c.at).where(sends.c.challenge_id == row.id, COUNTED).order_by(sends.c.code_n)
-    sent = tuple(SentCode(n, at) for n, at in (await conn.execute(left)).all())
+    sent = tuple(SentCode(n, at) for n, at in (await conn.execute(_SENT, challenge=row.id)).all())
     return Challenge(
         id=row.id, number=row.number, country=row.country, key_id=row.key_id, codes=row.codes,
         state=ChallengeState(row.state), last_action_at=row.last_action_at, sent=sent,

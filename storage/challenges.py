@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import outbox
-from storage.asked import Challenge, asked_challenge
+from storage.asked import Challenge, SentCode, asked_challenge
 from storage.confirmation import Confirmation
 from storage.database import Database
 from storage.errors import (
@@ -32,15 +32,27 @@ from storage.models import (
     CodeSent,
     PhoneProof,
     Progress,
-    SendEvent,
-    SendState,
     Timeline,
     UpdateRef,
 )
-from storage.records import account_of, account_with, hold
-from storage.tables import ASKED, AttemptOutcome, ChallengeState, LookupKind, challenges, sends
+from storage.records import account_of, hold
+from storage.rows import change, insert
+from storage.statements import Connection, Statement
+from storage.tables import IS_ASKED, AttemptOutcome, ChallengeState, LookupKind, challenges
 
 _STORY = timedelta(hours=24)
+_REPLACE = Statement(
+    sa.update(challenges).where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED), sets=("state",)
+)
+_SPEND = Statement(
+    sa.update(challenges)
+    .where(challenges.c.id == sa.bindparam("challenge"))
+    .where(challenges.c.state == sa.literal_column(f"'{ChallengeState.OPEN.value}'"))
+    .where(challenges.c.attempts < sa.bindparam("most"))
+    .values(attempts=challenges.c.attempts + 1)
+    .returning(challenges.c.attempts),
+    sets=("last_action_at",),
+)
 
 
 class Challenges:
@@ -73,7 +85,7 @@ class Challenges:
         theirs. `reveal`: tell at once that someone else holds it. Raises NoAccount, NumberTaken, LimitReached.
         """
 
-        async def work(conn: AsyncConnection) -> CodeSent | Progress:
+        async def work(conn: Connection) -> CodeSent | Progress:
             account = await hold(conn, update.telegram_id, number=number)
             if account is None:
                 raise NoAccount
@@ -106,7 +118,7 @@ class Challenges:
         NothingToResend, ResendTooEarly, LimitReached.
         """
 
-        async def work(conn: AsyncConnection) -> CodeSent:
+        async def work(conn: Connection) -> CodeSent:
             account = await hold(conn, update.telegram_id)
             if account is None:
                 raise NoAccount
@@ -131,7 +143,7 @@ class Challenges:
         anything), WrongCode, and what completing may raise: NumberTaken, AddressTaken.
         """
 
-        async def work(conn: AsyncConnection) -> Progress:
+        async def work(conn: Connection) -> Progress:
             account = await hold(conn, update.telegram_id)
             if account is None:
                 raise NoAccount
@@ -157,23 +169,14 @@ class Challenges:
 
     async def timeline(self, telegram_id: int, now: datetime) -> Timeline:
         """Return what became of the codes of the number being proven in the last 24 hours; changes nothing."""
-        async with self._database.read() as conn:
+
+        async def work(conn: Connection) -> Timeline:
             account = await account_of(conn, telegram_id)
             challenge = None if account is None else await asked_challenge(conn, account.id)
             if challenge is None:
                 return Timeline((), now, limited=False, challenge_id=None)
             to = Recipient(telegram_id, challenge.number, challenge.country)
-            story = (
-                sa.select(sends.c.at, sends.c.state, sends.c.refused_by)
-                .where(
-                    sends.c.person_hmac.in_(self._keys.persons(telegram_id)),
-                    sends.c.number_hmac.in_(self._keys.numbers(challenge.number)),
-                    sends.c.at > now - _STORY,
-                )
-                .order_by(sends.c.at, sends.c.code_n.nulls_last())
-            )
-            rows = (await conn.execute(story)).all()
-            events = tuple(SendEvent(at, SendState(state), refused_by) for at, state, refused_by in rows)
+            events = await self._ledger.story(conn, to, since=now - _STORY)
             live = challenge.live_codes(self._limits, now)
             delayed = challenge.resend_at(self._limits) if live else now
             due = delayed or challenge.ends_at(self._limits)
@@ -181,10 +184,12 @@ class Challenges:
             limited = delayed is None or later is not None
             return Timeline(events, later.retry_at if later else due, limited, challenge.id)
 
+        return await self._database.read(work)
+
     async def _ask(
-        self, conn: AsyncConnection, account: Account, to: Recipient, language: str, own_contact: bool, now: datetime
+        self, conn: Connection, account: Account, to: Recipient, language: str, own_contact: bool, now: datetime
     ) -> CodeSent:
-        challenge = await asked_challenge(conn, account.id)
+        challenge = await asked_challenge(conn, account.id) if account.asked_number else None
         if own_contact:
             # A code that may not be tried is no reason to wait for it.
             await self._refuse(
@@ -200,46 +205,44 @@ class Challenges:
         return await self._send_next(conn, account, challenge, to, language, now)
 
     async def _send_first(
-        self, conn: AsyncConnection, account: Account, to: Recipient, language: str, now: datetime
+        self, conn: Connection, account: Account, to: Recipient, language: str, now: datetime
     ) -> CodeSent:
         await self._refuse(conn, await self._ledger.send_refusal(conn, to, now), to, None, now)
-        mine = sa.update(challenges).where(challenges.c.account_id == account.id, challenges.c.state.in_(ASKED))
-        await conn.execute(mine.values(state=ChallengeState.REPLACED))
+        if account.asked_number is not None:
+            await conn.execute(_REPLACE, account=account.id, state=ChallengeState.REPLACED)
         challenge_id = self._database.new_id()
-        await conn.execute(
-            sa.insert(challenges).values(
-                id=challenge_id, account_id=account.id, number=to.number, number_hmac=self._keys.number(to.number),
-                country=to.country, key_id=self._keys.key_id, language=language, codes=0, attempts=0,
-                state=ChallengeState.OPEN, created_at=now, last_action_at=now,
-            )
+        await insert(
+            conn, challenges, id=challenge_id, account_id=account.id, number=to.number,
+            number_hmac=self._keys.number(to.number), country=to.country, key_id=self._keys.key_id, language=language,
+            codes=1, attempts=0, state=ChallengeState.OPEN, created_at=now, last_action_at=now,
         )  # fmt: skip
         challenge = Challenge(
-            challenge_id, to.number, to.country, self._keys.key_id, 0, ChallengeState.OPEN, now, sent=()
+            challenge_id, to.number, to.country, self._keys.key_id, 1, ChallengeState.OPEN, now, sent=()
         )
-        return await self._queue(conn, account, challenge, to, language, now)
+        return await self._queue(conn, account, challenge, to, now)
 
     async def _send_next(
-        self, conn: AsyncConnection, account: Account, challenge: Challenge, to: Recipient, language: str, now: datetime
+        self, conn: Connection, account: Account, challenge: Challenge, to: Recipient, language: str, now: datetime
     ) -> CodeSent:
         await self._refuse(conn, await self._ledger.send_refusal(conn, to, now), to, challenge, now)
-        return await self._queue(conn, account, challenge, to, language, now)
+        challenge = replace(challenge, codes=challenge.codes + 1, last_action_at=now)
+        await change(conn, challenges, challenge.id, codes=challenge.codes, language=language, last_action_at=now)
+        return await self._queue(conn, account, challenge, to, now)
 
     async def _queue(
-        self, conn: AsyncConnection, account: Account, challenge: Challenge, to: Recipient, language: str, now: datetime
+        self, conn: Connection, account: Account, challenge: Challenge, to: Recipient, now: datetime
     ) -> CodeSent:
-        n = challenge.codes + 1
-        action = {"codes": n, "language": language, "last_action_at": now}
-        await conn.execute(sa.update(challenges).where(challenges.c.id == challenge.id).values(action))
+        """Queue the challenge's newest code."""
+        n = challenge.codes
         send_id = await self._ledger.add_send(conn, to, challenge.id, n, now)
         payload = {"send_id": send_id.hex}
         await outbox.put(self._database, conn, outbox.CODE, payload, now, telegram_id=account.telegram_id)
-        now_asked = await asked_challenge(conn, account.id)
-        resend_at = None if now_asked is None else now_asked.resend_at(self._limits)
-        account = await account_with(conn, account.id)
+        resend_at = replace(challenge, sent=(*challenge.sent, SentCode(n, now))).resend_at(self._limits)
+        account = replace(account, asked_number=to.number)
         return CodeSent(account, to.number, queued=True, resend_at=resend_at, is_new=n == 1)
 
     async def _exhausted(
-        self, conn: AsyncConnection, challenge: Challenge, to: Recipient, now: datetime
+        self, conn: Connection, challenge: Challenge, to: Recipient, now: datetime
     ) -> LimitReached | None:
         """Return the limit when a live challenge has no code left; a new one opens when it ends, limits permitting."""
         if challenge.resend_at(self._limits) is not None:
@@ -250,7 +253,7 @@ class Challenges:
 
     async def _refuse(
         self,
-        conn: AsyncConnection,
+        conn: Connection,
         limit: LimitReached | None,
         to: Recipient,
         challenge: Challenge | None,
@@ -262,7 +265,7 @@ class Challenges:
         raise limit
 
     async def _compare(
-        self, conn: AsyncConnection, challenge: Challenge, to: Recipient, code: str, now: datetime
+        self, conn: Connection, challenge: Challenge, to: Recipient, code: str, now: datetime
     ) -> int | None:
         """Spend one try; return None for a right code, else how many tries are left."""
         if challenge.state is ChallengeState.DEAD:
@@ -277,14 +280,9 @@ class Challenges:
         if not live:
             raise CodeExpired
         # The condition in the UPDATE is what bounds the guesses, whatever else runs at the same time.
-        spend = (
-            sa.update(challenges)
-            .where(challenges.c.id == challenge.id, challenges.c.state == ChallengeState.OPEN)
-            .where(challenges.c.attempts < self._limits.code_attempts)
-            .values(attempts=challenges.c.attempts + 1, last_action_at=now)
-            .returning(challenges.c.attempts)
-        )
-        attempts: int | None = (await conn.execute(spend)).scalar_one_or_none()
+        most = self._limits.code_attempts
+        spent = await conn.execute(_SPEND, challenge=challenge.id, most=most, last_action_at=now)
+        attempts: int | None = spent.scalar_one_or_none()
         if attempts is None:
             raise TooManyTries
         # Every live code is compared, so that the time taken tells nothing.
@@ -295,6 +293,5 @@ class Challenges:
             return None
         left = self._limits.code_attempts - attempts
         if left == 0:
-            dead = sa.update(challenges).where(challenges.c.id == challenge.id).values(state=ChallengeState.DEAD)
-            await conn.execute(dead)
+            await change(conn, challenges, challenge.id, state=ChallengeState.DEAD)
         return left

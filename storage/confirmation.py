@@ -7,26 +7,106 @@ the numbers and the addresses concerned (`records.hold`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import outbox
 from storage.database import Database
 from storage.errors import AddressTaken, NumberTaken
 from storage.limits import Limits
 from storage.models import Account, AccountStatus, PhoneProof, Progress
-from storage.records import account_with
-from storage.tables import ASKED, ChallengeState, accounts, challenges
+from storage.rows import change
+from storage.statements import Connection, Rows, Statement
+from storage.tables import IS_ASKED, ChallengeState, accounts, challenges
+
+# No account has it: version 4 ids are random and never all zeros.
+_NOBODY = UUID(int=0)
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """Another account that has, or asks for, what one account is about to win."""
+
+    status: str
+    email: str | None
+    email_verified: bool
+    expires_at: datetime
+
 
 _NO_ADDRESS = {"email": None, "email_verified": False}
 _NO_NUMBER = {"phone": None, "phone_proof": None, "phone_proven_at": None}
-_CONFIRMED = accounts.c.status == AccountStatus.CONFIRMED
-_PENDING = accounts.c.status == AccountStatus.PENDING
+_CONFIRMED = accounts.c.status == sa.literal_column(f"'{AccountStatus.CONFIRMED.value}'")
+_PENDING = accounts.c.status == sa.literal_column(f"'{AccountStatus.PENDING.value}'")
+_address_is = accounts.c.email == sa.bindparam("address")
+_number_is = accounts.c.phone == sa.bindparam("number")
+_is_other = accounts.c.id != sa.bindparam("account")
+# Of other accounts only, and only what is asked now.
+_is_asker = sa.and_(
+    challenges.c.number == sa.bindparam("number"), challenges.c.account_id != sa.bindparam("account"), IS_ASKED
+)
+_asks_for_it = accounts.c.id.in_(sa.select(challenges.c.account_id).where(_is_asker))
+_CLOSE = Statement(
+    sa.update(challenges)
+    .where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED)
+    .values(
+        state=sa.case(
+            (challenges.c.number == sa.bindparam("number"), sa.literal_column(f"'{ChallengeState.CONFIRMED.value}'")),
+            else_=sa.literal_column(f"'{ChallengeState.REPLACED.value}'"),
+        )
+    ),
+    sets=("last_action_at",),
+)
+_REPLACE = Statement(
+    sa.update(challenges).where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED), sets=("state",)
+)
+_TAKE_OWN = Statement(
+    sa.update(challenges).where(
+        challenges.c.account_id == sa.bindparam("account"), challenges.c.number == sa.bindparam("number")
+    ),
+    sets=("state",),
+)
+_TAKE = Statement(sa.update(challenges).where(_is_asker), sets=("state",))
+_HELD_ADDRESS = Statement(sa.select(accounts.c.email_verified).where(_address_is, _CONFIRMED, _is_other))
+_HELD_NUMBER = Statement(
+    sa.select(accounts.c.phone_proven_at, accounts.c.confirmed_at).where(_number_is, _CONFIRMED, _is_other)
+)
+_LOCK_RIVALS = Statement(
+    sa.select(*(accounts.c[name] for name in _Rival.__dataclass_fields__))
+    .where(sa.or_(_address_is, _number_is, _asks_for_it), _is_other)
+    .order_by(accounts.c.id)
+    .with_for_update()
+)
+
+
+def _lose(losers: sa.ColumnElement[bool], values: Mapping[str, object], sets: tuple[str, ...] = ()) -> Statement:
+    """Return the statement that takes `values` from these other accounts and says whom to tell."""
+    change = sa.update(accounts).where(losers, _is_other).values(dict(values))
+    return Statement(change.returning(accounts.c.telegram_id, accounts.c.language, accounts.c.blocked_at), sets=sets)
+
+
+_claimed = accounts.c.email_verified.is_(sa.false())
+# Whose address goes, by (the winner's is verified, the winner is being confirmed).
+_LOSE_ADDRESS = {
+    (True, True): _lose(sa.and_(_address_is, sa.or_(_PENDING, _claimed)), _NO_ADDRESS),
+    (True, False): _lose(sa.and_(_address_is, _claimed), _NO_ADDRESS),
+    (False, True): _lose(sa.and_(_address_is, _PENDING, _claimed), _NO_ADDRESS),
+    (False, False): _lose(sa.and_(_address_is, _PENDING, _claimed), _NO_ADDRESS),
+}
+# A confirmed account cannot be without a number: the old holder gets a fresh day to prove another.
+_MOVE_NUMBER = _lose(
+    sa.and_(_number_is, _CONFIRMED),
+    _NO_NUMBER | {"status": AccountStatus.PENDING.value, "confirmed_at": None, "reminded_at": None},
+    sets=("expires_at",),
+)
+# Who proved another number and only asked for this one keeps what is proven.
+_LOSE_NUMBER = _lose(
+    sa.and_(_PENDING, sa.or_(_number_is, _asks_for_it)),
+    {name: sa.case((_number_is, sa.null()), else_=accounts.c[name]) for name in _NO_NUMBER},
+)
 
 
 @dataclass(frozen=True)
@@ -38,22 +118,18 @@ class Confirmation:
     terms_version: str
 
     async def prove(
-        self, conn: AsyncConnection, account: Account, number: str, proof: PhoneProof, now: datetime
+        self, conn: Connection, account: Account, number: str, proof: PhoneProof, now: datetime
     ) -> Progress:
         """Write down that the account's person proved `number`, close what was asked, and go on to `complete`."""
-        proven = {"phone": number, "phone_proof": proof, "phone_proven_at": now}
-        await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(proven))
-        return await self.ask_no_more(conn, account, number, now)
+        await change(conn, accounts, account.id, phone=number, phone_proof=proof, phone_proven_at=now)
+        return await self.ask_no_more(conn, replace(account, phone=number), number, now)
 
-    async def ask_no_more(self, conn: AsyncConnection, account: Account, number: str, now: datetime) -> Progress:
+    async def ask_no_more(self, conn: Connection, account: Account, number: str, now: datetime) -> Progress:
         """Close what the account was asked, its proven number being `number`, and go on to `complete`."""
-        state = sa.case(
-            (challenges.c.number == number, ChallengeState.CONFIRMED.value), else_=ChallengeState.REPLACED.value
-        )
-        await conn.execute(sa.update(challenges).where(_asked_of(account.id)).values(state=state, last_action_at=now))
-        return await self.complete(conn, await account_with(conn, account.id), now)
+        await conn.execute(_CLOSE, account=account.id, number=number, last_action_at=now)
+        return await self.complete(conn, replace(account, asked_number=None), now)
 
-    async def complete(self, conn: AsyncConnection, account: Account, now: datetime) -> Progress:
+    async def complete(self, conn: Connection, account: Account, now: datetime) -> Progress:
         """Confirm the account if nothing is missing.
 
         Raises NumberTaken (this account loses the number it proved) or AddressTaken (it loses the address and keeps
@@ -67,124 +143,86 @@ class Confirmation:
             raise NumberTaken
         if account.email is None or account.terms_version != self.terms_version:
             return Progress(account)
-        await self.lock_rivals(conn, account, account.email, account.phone)
-        if await self._is_outdone(conn, account, account.email, now):
-            await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(_NO_ADDRESS))
+        rivals = await self.lock_rivals(conn, account, account.email, account.phone)
+        if _is_outdone(rivals, account, now):
+            await change(conn, accounts, account.id, **_NO_ADDRESS)
             raise AddressTaken
-        displaced = await self.take_address(conn, account, account.email, now, confirming=True)
-        displaced += await self._take_number(conn, account, account.phone, now)
-        confirmed = {"status": AccountStatus.CONFIRMED, "confirmed_at": now}
-        await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(confirmed))
-        await conn.execute(sa.update(challenges).where(_asked_of(account.id)).values(state=ChallengeState.REPLACED))
-        return Progress(await account_with(conn, account.id), confirmed_now=True, displaced=_each_once(displaced))
+        displaced: list[int] = []
+        if rivals:
+            displaced += await self.take_address(conn, account, account.email, now, confirming=True)
+            displaced += await self._take_number(conn, account, account.phone, now)
+        await change(conn, accounts, account.id, status=AccountStatus.CONFIRMED, confirmed_at=now)
+        if account.asked_number is not None:
+            await conn.execute(_REPLACE, account=account.id, state=ChallengeState.REPLACED)
+        account = replace(account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now)
+        return Progress(account, confirmed_now=True, displaced=_each_once(displaced))
 
-    async def number_is_held(self, conn: AsyncConnection, number: str, account_id: UUID) -> bool:
+    async def number_is_held(self, conn: Connection, number: str, account_id: UUID) -> bool:
         """Tell whether another confirmed account holds the number."""
         return await self._held_since(conn, number, account_id) is not None
 
-    async def address_is_held(
-        self, conn: AsyncConnection, email: str, account: Account | None, *, verified: bool
-    ) -> bool:
+    async def address_is_held(self, conn: Connection, email: str, account: Account | None, *, verified: bool) -> bool:
         """Tell whether a confirmed account of someone else holds the address with no weaker right to it."""
-        query = sa.select(accounts.c.email_verified).where(accounts.c.email == email, _CONFIRMED)
-        if account is not None:
-            query = query.where(accounts.c.id != account.id)
-        held = (await conn.execute(query)).scalar_one_or_none()
+        mine = _NOBODY if account is None else account.id
+        held = (await conn.execute(_HELD_ADDRESS, address=email, account=mine)).scalar_one_or_none()
         return held is not None and (held or not verified)
 
     async def take_address(
-        self, conn: AsyncConnection, account: Account, email: str, now: datetime, *, confirming: bool
+        self, conn: Connection, account: Account, email: str, now: datetime, *, confirming: bool
     ) -> list[int]:
         """Take the address from every other account that must give it up now; return whom to forget.
 
         A verified address is taken from every claimant at once. Confirming takes it from pending rivals too.
         """
-        claimed = accounts.c.email_verified.is_(sa.false())
-        if account.email_verified:
-            beaten = sa.or_(_PENDING, claimed) if confirming else claimed
-        else:
-            beaten = sa.and_(_PENDING, claimed)
-        losers = sa.and_(accounts.c.email == email, beaten)
-        return await self._lose(conn, account, losers, _NO_ADDRESS, "notice-address-lost", now)
+        losers = await conn.execute(
+            _LOSE_ADDRESS[account.email_verified, confirming], address=email, account=account.id
+        )
+        return await self._tell(conn, losers, "notice-address-lost", now)
 
-    async def lock_rivals(self, conn: AsyncConnection, account: Account, email: str, number: str | None) -> None:
-        """Lock everyone who may lose this address or number now, in one order, before anyone loses anything.
+    async def lock_rivals(self, conn: Connection, account: Account, email: str, number: str | None) -> Sequence[_Rival]:
+        """Lock and return everyone who may lose this address or number now, before anyone loses anything.
 
-        Two people who confirm at once have no number and no address in common, but may have two rivals in common.
+        In one order: two people who confirm at once have no number and no address in common, but may have two rivals
+        in common.
         """
-        rival = accounts.c.email == email
-        if number is not None:
-            askers = sa.select(challenges.c.account_id)
-            askers = askers.where(challenges.c.number == number, challenges.c.state.in_(ASKED))
-            rival = sa.or_(rival, accounts.c.phone == number, accounts.c.id.in_(askers))
-        rows = sa.select(accounts.c.id).where(rival, accounts.c.id != account.id).order_by(accounts.c.id)
-        await conn.execute(rows.with_for_update())
+        rivals = await conn.execute(_LOCK_RIVALS, address=email, number=number, account=account.id)
+        return [_Rival(*row) for row in rivals.all()]
 
-    async def _is_outdone(self, conn: AsyncConnection, account: Account, email: str, now: datetime) -> bool:
-        if await self.address_is_held(conn, email, account, verified=account.email_verified):
-            return True
-        if account.email_verified:
-            return False
-        rival = sa.select(accounts.c.id).where(
-            accounts.c.email == email, accounts.c.email_verified.is_(sa.true()), accounts.c.id != account.id,
-            _PENDING, accounts.c.expires_at > now,
-        )  # fmt: skip
-        return (await conn.execute(rival.limit(1))).first() is not None
-
-    async def _held_since(self, conn: AsyncConnection, number: str, account_id: UUID) -> datetime | None:
+    async def _held_since(self, conn: Connection, number: str, account_id: UUID) -> datetime | None:
         """Return when the confirmed account that holds the number last showed it does, None when none holds it."""
-        query = sa.select(accounts.c.phone_proven_at, accounts.c.confirmed_at)
-        query = query.where(accounts.c.phone == number, _CONFIRMED, accounts.c.id != account_id)
-        row = (await conn.execute(query)).one_or_none()
+        row = (await conn.execute(_HELD_NUMBER, number=number, account=account_id)).one_or_none()
         return None if row is None else max(row.phone_proven_at, row.confirmed_at)
 
-    async def _lose_number(self, conn: AsyncConnection, account: Account) -> None:
-        await conn.execute(sa.update(accounts).where(accounts.c.id == account.id).values(_NO_NUMBER))
-        taken = sa.update(challenges).values(state=ChallengeState.TAKEN)
-        await conn.execute(taken.where(challenges.c.account_id == account.id, challenges.c.number == account.phone))
+    async def _lose_number(self, conn: Connection, account: Account) -> None:
+        await change(conn, accounts, account.id, **_NO_NUMBER)
+        await conn.execute(_TAKE_OWN, account=account.id, number=account.phone, state=ChallengeState.TAKEN)
 
-    async def _take_number(self, conn: AsyncConnection, account: Account, number: str, now: datetime) -> list[int]:
-        has_it = accounts.c.phone == number
-        # A confirmed account cannot be without a number: the old holder gets a fresh day to prove another.
-        fresh = {
-            **_NO_NUMBER, "status": AccountStatus.PENDING, "confirmed_at": None, "reminded_at": None,
-            "expires_at": now + self.limits.unconfirmed_lifetime,
-        }  # fmt: skip
-        moved = await self._lose(conn, account, sa.and_(has_it, _CONFIRMED), fresh, "notice-number-moved", now)
-        taken = (
-            sa.update(challenges)
-            .where(
-                challenges.c.number == number, challenges.c.account_id != account.id, challenges.c.state.in_(ASKED)
-            )
-            .values(state=ChallengeState.TAKEN)
-            .returning(challenges.c.account_id)
-        )  # fmt: skip
-        askers = (await conn.execute(taken)).scalars().all()
-        rivals = sa.and_(_PENDING, sa.or_(has_it, accounts.c.id.in_(askers)))
-        # Who proved another number and only asked for this one keeps what is proven.
-        keeps_other = {name: sa.case((has_it, sa.null()), else_=accounts.c[name]) for name in _NO_NUMBER}
-        return moved + await self._lose(conn, account, rivals, keeps_other, "notice-number-lost", now)
+    async def _take_number(self, conn: Connection, account: Account, number: str, now: datetime) -> list[int]:
+        fresh_day = now + self.limits.unconfirmed_lifetime
+        holders = await conn.execute(_MOVE_NUMBER, number=number, account=account.id, expires_at=fresh_day)
+        moved = await self._tell(conn, holders, "notice-number-moved", now)
+        # Before their challenges are closed: by those they are found.
+        rivals = await conn.execute(_LOSE_NUMBER, number=number, account=account.id)
+        await conn.execute(_TAKE, number=number, account=account.id, state=ChallengeState.TAKEN)
+        return moved + await self._tell(conn, rivals, "notice-number-lost", now)
 
-    async def _lose(
-        self,
-        conn: AsyncConnection,
-        winner: Account,
-        losers: sa.ColumnElement[bool],
-        values: Mapping[str, object],
-        text: str,
-        now: datetime,
-    ) -> list[int]:
-        change = sa.update(accounts).where(losers, accounts.c.id != winner.id).values(values)
-        told = (accounts.c.telegram_id, accounts.c.language, accounts.c.blocked_at)
-        rows = (await conn.execute(change.returning(*told))).all()
-        for row in rows:
+    async def _tell(self, conn: Connection, losers: Rows, text: str, now: datetime) -> list[int]:
+        for row in losers.all():
             if row.blocked_at is None:
                 await outbox.notice(self.database, conn, row.telegram_id, row.language, text, now)
-        return [row.telegram_id for row in rows]
+        return [row.telegram_id for row in losers.all()]
 
 
-def _asked_of(account_id: UUID) -> sa.ColumnElement[bool]:
-    return sa.and_(challenges.c.account_id == account_id, challenges.c.state.in_(ASKED))
+def _is_outdone(rivals: Sequence[_Rival], account: Account, now: datetime) -> bool:
+    """Tell whether a rival's right to the account's address is the better one."""
+    same = [rival for rival in rivals if rival.email == account.email]
+    if any(
+        rival.status == AccountStatus.CONFIRMED and rival.email_verified >= account.email_verified for rival in same
+    ):
+        return True
+    return not account.email_verified and any(
+        rival.email_verified and rival.status == AccountStatus.PENDING and rival.expires_at > now for rival in same
+    )
 
 
 def _each_once(telegram_ids: list[int]) -> tuple[int, ...]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+import sqlite3
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+import asyncpg
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage import applied
 from storage.clock import Clock, SystemClock
 from storage.errors import Refusal
 from storage.models import UpdateRef
+from storage.on_postgresql import PassingTrouble, PostgresqlPool
+from storage.on_sqlite import SqliteThread
+from storage.statements import Connection, Statement
 
 T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
 
 _DRIVERS = {
     "postgres": "postgresql+asyncpg",
@@ -30,10 +34,13 @@ _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
-_SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
+DATABASE_ERRORS = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError)
+"""What a database that cannot be used raises; SQLAlchemy's come from migrations alone."""
+
 _TRIES = 5
 _PAUSE = 0.05
-_BUSY_MS = 10_000
+_ONE = Statement(sa.select(sa.literal_column("1", sa.Integer)))
+_TIME = Statement(sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True))))
 
 
 def normalise(url: str) -> URL:
@@ -53,10 +60,12 @@ def normalise(url: str) -> URL:
 
 
 class Database:
-    """SQLite (one serving process) or PostgreSQL (any number), with a pool that waits instead of failing at once.
+    """SQLite (one serving process) or PostgreSQL (any number).
 
-    `answer_within` (seconds, PostgreSQL): a server silent for longer is away; None waits for ever. `clock` dates
-    `applied_updates` only; `random` makes row ids: both are arguments so that tests decide them.
+    On SQLite `work` runs whole in a thread of its own connection and may await nothing but it; on PostgreSQL at most
+    `pool_size` run at once, the others wait up to `pool_timeout` s. `answer_within` (seconds, PostgreSQL): a server
+    silent for longer is away; None waits for ever. `clock` dates `applied_updates` only; `random` makes row ids: both
+    are arguments so that tests decide them.
     """
 
     def __init__(
@@ -71,75 +80,78 @@ class Database:
     ) -> None:
         self.url = normalise(url)
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
-        # Parameters hold numbers and addresses: they never belong into an error's text.
-        self.engine = create_async_engine(
-            self.url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=pool_timeout,
-            hide_parameters=True,
-            connect_args={"timeout": 5, "command_timeout": answer_within} if self.is_postgresql else {},
-        )
         self._clock = clock or SystemClock()
         self._random = random
-        # SQLite's own waiting is a poll without order; in one process writers queue up here, first come, first served.
-        self._writers: AbstractAsyncContextManager[None] = nullcontext() if self.is_postgresql else asyncio.Lock()
-        if not self.is_postgresql:
-            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
-            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+        self._pool: PostgresqlPool | None = None
+        if self.is_postgresql:
+            self._pool = PostgresqlPool(self.url, size=pool_size, wait=pool_timeout, answer_within=answer_within)
+        else:
+            path = str(self.url.database)
+            self._reader, self._writer = SqliteThread(path, "DEFERRED"), SqliteThread(path, "IMMEDIATE")
 
     def new_id(self) -> UUID:
         """Return a fresh random row id (UUID version 4)."""
         return UUID(bytes=self._random(16), version=4)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Open one reading transaction; nothing done in it is kept."""
-        async with self.engine.connect() as conn:
-            yield await conn.execution_options(sqlite_begin="DEFERRED")
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` in one transaction that changes nothing, and return its outcome."""
+        return cast("T", await self._again(work, writes=False))
 
-    async def write(self, update: UpdateRef | None, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def write(self, update: UpdateRef | None, work: Work[T]) -> T:
         """Run `work` in one transaction, once per update, and return its outcome.
 
         A Refusal that `work` raises is an outcome too: what was written stays, and it is raised after the commit. Any
-        other exception rolls everything back. When this update was applied before, `work` does not run: the outcome
+        other exception rolls everything back. When this update was applied before, nothing of `work` stays: the outcome
         kept then is returned or raised again, with the account as it stands now. Deadlocks, serialization failures
         and a lost connection are tried again; a commit whose answer was lost is recognised by its update.
         """
-        for tries in range(1, _TRIES):
-            try:
-                return await self._write_once(update, work)
-            except DBAPIError as error:
-                if not _may_succeed_again(error):
-                    raise
-            # Apart from each other, else the same two meet in the same circle again.
-            await asyncio.sleep(tries * _PAUSE * self._random(1)[0] / 255)
-        return await self._write_once(update, work)
 
-    async def _write_once(self, update: UpdateRef | None, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        outcome: T | Refusal
-        async with self._writers, self.engine.begin() as conn:
-            if update is None or await applied.is_first(conn, update, self._clock.now()):
-                try:
-                    outcome = await work(conn)
-                except Refusal as refusal:
-                    outcome = refusal
-                if update is not None:
-                    await applied.keep(conn, update, outcome)
-            else:
-                outcome = cast("T | Refusal", await applied.recall(conn, update))
+        async def once(conn: Connection) -> T | Refusal:
+            outcome: T | Refusal
+            try:
+                outcome = await work(conn)
+            except Refusal as refusal:
+                outcome = refusal
+            if update is not None:
+                # Last, since almost every update is new: one that is not undoes what was just done.
+                await applied.keep(conn, update, outcome, self._clock.now())
+            return outcome
+
+        try:
+            outcome = await self._again(once, writes=True)
+        except applied.AppliedBefore as before:
+            outcome = await self._again(partial(applied.recall, update=before.update), writes=False)
         if isinstance(outcome, Refusal):
             raise outcome
-        return outcome
+        return cast("T", outcome)
 
     async def ping(self) -> None:
         """Ask the database for a sign of life; raises what the driver raises when there is none."""
-        async with self.read() as conn:
-            await conn.execute(sa.select(1))
+
+        async def work(conn: Connection) -> None:
+            await conn.execute(_ONE)
+
+        await self.read(work)
 
     async def dispose(self) -> None:
-        """Close every pooled connection."""
-        await self.engine.dispose()
+        """Close every connection."""
+        if self._pool is not None:
+            await self._pool.stop()
+        else:
+            await asyncio.gather(self._reader.stop(), self._writer.stop())
+
+    async def _again(self, work: Work[Any], *, writes: bool) -> Any:
+        for tries in range(1, _TRIES + 1):
+            try:
+                if self._pool is not None:
+                    return await self._pool.run(work, read_only=not writes)
+                return await (self._writer if writes else self._reader).run(work)
+            except PassingTrouble as trouble:
+                if tries == _TRIES:
+                    raise cast("Exception", trouble.__cause__) from None
+            # Apart from each other, else the same two meet in the same circle again.
+            await asyncio.sleep(tries * _PAUSE * self._random(1)[0] / 255)
+        raise AssertionError("unreachable: the last try returns or raises")
 
 
 class DatabaseClock:
@@ -161,27 +173,13 @@ class DatabaseClock:
         """Measure the database's clock against the machine's, taking half the round trip off."""
         if not self._database.is_postgresql:
             return
-        async with self._database.read() as conn:
-            await conn.execute(sa.select(1))
+
+        async def work(conn: Connection) -> timedelta:
+            # The first statement opens the connection, which takes longer than a round trip.
+            await conn.execute(_ONE)
             asked = self._machine.now()
-            there: datetime = (await conn.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+            there: datetime = (await conn.execute(_TIME)).scalar_one()
             answered = self._machine.now()
-        self._offset = there.astimezone(UTC) - (asked + (answered - asked) / 2)
+            return there.astimezone(UTC) - (asked + (answered - asked) / 2)
 
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN is deferred and loses updates: ours is sent instead
-    cursor = connection.cursor()
-    # The patience comes first: switching to WAL already needs the file for a moment.
-    for pragma in (f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "IMMEDIATE"))
-
-
-def _may_succeed_again(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None)
-    return error.connection_invalidated or state in (_SERIALIZATION_FAILURE, _DEADLOCK)
+        self._offset = await self._database.read(work)

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import outbox
 from storage.database import Database
 from storage.limits import Limits
 from storage.models import AccountStatus
 from storage.personal import erase_personal
+from storage.statements import Connection
 from storage.tables import OutboxStatus, accounts, applied_updates
 from storage.tables import outbox as outbox_rows
 
@@ -33,7 +33,7 @@ class Expiry:
         People who blocked the bot are left out.
         """
 
-        async def work(conn: AsyncConnection) -> int:
+        async def work(conn: Connection) -> int:
             due = sa.and_(
                 accounts.c.status == AccountStatus.PENDING,
                 accounts.c.expires_at > now,
@@ -57,7 +57,7 @@ class Expiry:
         Their people are told. An account that is being confirmed at this moment is locked by that and stays.
         """
 
-        async def work(conn: AsyncConnection) -> list[int]:
+        async def work(conn: Connection) -> list[int]:
             due = sa.and_(accounts.c.status == AccountStatus.PENDING, accounts.c.expires_at <= now)
             ids = await _claim(conn, due, batch)
             wanted = (accounts.c.id, accounts.c.telegram_id, accounts.c.language, accounts.c.blocked_at)
@@ -73,17 +73,17 @@ class Expiry:
     async def prune_applied(self, now: datetime) -> int:
         """Forget updates applied more than 48 hours ago, and outbox rows done so long ago; return how many updates."""
 
-        async def work(conn: AsyncConnection) -> int:
+        async def work(conn: Connection) -> int:
             done = sa.and_(outbox_rows.c.status == OutboxStatus.DONE, outbox_rows.c.run_at < now - _REMEMBERED)
             await conn.execute(sa.delete(outbox_rows).where(done))
             old = applied_updates.c.at < now - _REMEMBERED
-            return (await conn.execute(sa.delete(applied_updates).where(old))).rowcount
+            return (await conn.execute(sa.delete(applied_updates).where(old))).count
 
         return await self._database.write(None, work)
 
 
-async def _claim(conn: AsyncConnection, due: sa.ColumnElement[bool], batch: int) -> list[UUID]:
+async def _claim(conn: Connection, due: sa.ColumnElement[bool], batch: int) -> list[UUID]:
     """Lock up to `batch` due accounts that nobody else has locked, the oldest first."""
     query = sa.select(accounts.c.id).where(due).order_by(accounts.c.expires_at, accounts.c.id)
     query = query.limit(batch).with_for_update(skip_locked=True)
-    return list((await conn.execute(query)).scalars().all())
+    return list((await conn.execute(query)).scalars())

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
-from storage.inserting import insert_unless_there
 from storage.limits import Limits
+from storage.rows import insert_unless_there
+from storage.statements import Connection, Statement
 from storage.tables import OutboxStatus, outbox
 
 CODE = "code"
 NOTICE = "notice"
 HELP = "help"
+
+_new = outbox.c.status == sa.literal_column(f"'{OutboxStatus.NEW.value}'")
+_held = sa.and_(outbox.c.id == sa.bindparam("item"), outbox.c.lease_owner == sa.bindparam("owner"), _new)
+_due_at = sa.case((outbox.c.lease_until > outbox.c.run_at, outbox.c.lease_until), else_=outbox.c.run_at)
+_NEXT_DUE = Statement(sa.select(_due_at).where(_new).order_by(_due_at).limit(1))
+_DUE = Statement(
+    sa.select(outbox.c.id, outbox.c.kind, outbox.c.payload, outbox.c.attempts)
+    .where(_new, outbox.c.run_at <= sa.bindparam("moment"))
+    .where(sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= sa.bindparam("moment")))
+    .order_by(outbox.c.run_at, outbox.c.id)
+    .limit(sa.bindparam("batch", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = Statement(
+    sa.update(outbox).where(outbox.c.id == sa.bindparam("item")).values(attempts=outbox.c.attempts + 1),
+    sets=("lease_owner", "lease_until"),
+)
+_DELETE = Statement(sa.delete(outbox).where(_held, outbox.c.dedupe.is_(None)))
+_EMPTY = Statement(
+    sa.update(outbox)
+    .where(_held)
+    .values(status=OutboxStatus.DONE.value, payload={}, telegram_id=None, lease_until=None)
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,7 @@ class Outbox:
         A row with `telegram_id` is personal: it goes when the person's account is erased.
         """
 
-        async def work(conn: AsyncConnection) -> bool:
+        async def work(conn: Connection) -> bool:
             return await put(self._database, conn, kind, payload, run_at, telegram_id=telegram_id, dedupe=dedupe)
 
         return await self._database.write(None, work)
@@ -70,7 +94,7 @@ class Outbox:
     ) -> bool:
         """Queue a message to a person, by text key, in a transaction of its own; False when `dedupe` is there."""
 
-        async def work(conn: AsyncConnection) -> bool:
+        async def work(conn: Connection) -> bool:
             return await notice(self._database, conn, telegram_id, language, text, run_at, values, dedupe)
 
         return await self._database.write(None, work)
@@ -78,39 +102,22 @@ class Outbox:
     async def take(self, owner: str, now: datetime, batch: int = 20) -> list[OutboxItem]:
         """Lease up to `batch` due rows to `owner`, oldest first; a row whose lease ran out is due again."""
 
-        async def work(conn: AsyncConnection) -> list[OutboxItem]:
-            due = (
-                sa.select(outbox.c.id)
-                .where(
-                    outbox.c.status == OutboxStatus.NEW,
-                    outbox.c.run_at <= now,
-                    sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now),
-                )
-                .order_by(outbox.c.run_at, outbox.c.id)
-                .limit(batch)
-                .with_for_update(skip_locked=True)
-            )
-            ids = (await conn.execute(due)).scalars().all()
-            if not ids:
-                return []
-            lease = sa.update(outbox).where(outbox.c.id.in_(ids)).values(
-                lease_owner=owner, lease_until=now + self._limits.outbox_lease, attempts=outbox.c.attempts + 1
-            )  # fmt: skip
-            wanted = (outbox.c.id, outbox.c.kind, outbox.c.payload, outbox.c.attempts)
-            rows = (await conn.execute(lease.returning(*wanted))).all()
-            order = {row_id: place for place, row_id in enumerate(ids)}
-            return [OutboxItem(*row) for row in sorted(rows, key=lambda row: order[row.id])]
+        async def work(conn: Connection) -> list[OutboxItem]:
+            due = (await conn.execute(_DUE, moment=now, batch=batch)).all()
+            until = now + self._limits.outbox_lease
+            for row in due:
+                await conn.execute(_LEASE, item=row.id, lease_owner=owner, lease_until=until)
+            return [OutboxItem(row.id, row.kind, row.payload, row.attempts + 1) for row in due]
 
         return await self._database.write(None, work)
 
     async def done(self, item_id: UUID, owner: str) -> None:
         """End a row that was dealt with. One with a dedupe key leaves the key behind, without its payload."""
 
-        async def work(conn: AsyncConnection) -> None:
-            mine = _held_by(item_id, owner)
-            await conn.execute(sa.delete(outbox).where(mine, outbox.c.dedupe.is_(None)))
-            emptied = sa.update(outbox).values(status=OutboxStatus.DONE, payload={}, telegram_id=None, lease_until=None)
-            await conn.execute(emptied.where(mine))
+        async def work(conn: Connection) -> None:
+            deleted = await conn.execute(_DELETE, item=item_id, owner=owner)
+            if not deleted.count:
+                await conn.execute(_EMPTY, item=item_id, owner=owner)
 
         await self._database.write(None, work)
 
@@ -124,21 +131,23 @@ class Outbox:
 
     async def next_due(self) -> datetime | None:
         """Return when the next row falls due (a leased one: when its lease runs out), None when all is done."""
-        at = sa.case((outbox.c.lease_until > outbox.c.run_at, outbox.c.lease_until), else_=outbox.c.run_at)
-        async with self._database.read() as conn:
-            query = sa.select(at).where(outbox.c.status == OutboxStatus.NEW).order_by(at).limit(1)
-            return (await conn.execute(query)).scalar_one_or_none()
+
+        async def work(conn: Connection) -> datetime | None:
+            due: datetime | None = (await conn.execute(_NEXT_DUE)).scalar_one_or_none()
+            return due
+
+        return await self._database.read(work)
 
     async def _change(self, item_id: UUID, owner: str, **values: Any) -> None:
-        async def work(conn: AsyncConnection) -> None:
-            await conn.execute(sa.update(outbox).where(_held_by(item_id, owner)).values(values))
+        async def work(conn: Connection) -> None:
+            await conn.execute(_change(tuple(values)), item=item_id, owner=owner, **values)
 
         await self._database.write(None, work)
 
 
 async def put(
     database: Database,
-    conn: AsyncConnection,
+    conn: Connection,
     kind: str,
     payload: dict[str, Any],
     run_at: datetime,
@@ -147,16 +156,15 @@ async def put(
     dedupe: str | None = None,
 ) -> bool:
     """Queue a row in the caller's transaction; False when `dedupe` is there already."""
-    row = {
-        "id": database.new_id(), "kind": kind, "dedupe": dedupe, "telegram_id": telegram_id, "payload": payload,
-        "run_at": run_at, "attempts": 0, "status": OutboxStatus.NEW,
-    }  # fmt: skip
-    return await insert_unless_there(conn, outbox, row)
+    return await insert_unless_there(
+        conn, outbox, id=database.new_id(), kind=kind, dedupe=dedupe, telegram_id=telegram_id, payload=payload,
+        run_at=run_at, attempts=0, status=OutboxStatus.NEW,
+    )  # fmt: skip
 
 
 async def notice(
     database: Database,
-    conn: AsyncConnection,
+    conn: Connection,
     telegram_id: int,
     language: str,
     text: str,
@@ -169,5 +177,6 @@ async def notice(
     return await put(database, conn, NOTICE, payload, run_at, telegram_id=telegram_id, dedupe=dedupe)
 
 
-def _held_by(item_id: UUID, owner: str) -> sa.ColumnElement[bool]:
-    return sa.and_(outbox.c.id == item_id, outbox.c.lease_owner == owner, outbox.c.status == OutboxStatus.NEW)
+@cache
+def _change(columns: tuple[str, ...]) -> Statement:
+    return Statement(sa.update(outbox).where(_held), sets=columns)

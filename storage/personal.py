@@ -7,13 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.models import SendState
+from storage.statements import Connection
 from storage.tables import ASKED, ChallengeState, accounts, challenges, outbox, sends
 
 
-async def erase_personal(conn: AsyncConnection, people: Sequence[tuple[UUID, int]], now: datetime) -> None:
+async def erase_personal(conn: Connection, people: Sequence[tuple[UUID, int]], now: datetime) -> None:
     """Delete these accounts (id, Telegram id), their numbers, open codes and queued messages.
 
     The ledger, the wrong codes, the look-ups and the history of accepted terms stay: they hold HMACs only.

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import outbox
 from storage.database import Database
 from storage.keys import Keys, UnknownKey
 from storage.limits import Limits
 from storage.models import SendState
+from storage.statements import Connection, Statement
 from storage.tables import ChallengeState, accounts, challenges, sends
 
 # From which states each one may be reached. QUEUED again only while the vendor certainly has nothing of it.
@@ -67,8 +69,8 @@ class Sends:
         did not take at all is settled as QUEUED before the next `begin`.
         """
 
-        async def work(conn: AsyncConnection) -> Dispatch | None:
-            row = (await conn.execute(_SEND.where(sends.c.id == send_id))).one_or_none()
+        async def work(conn: Connection) -> Dispatch | None:
+            row = (await conn.execute(_SEND, send=send_id)).one_or_none()
             if row is None or row.state not in (SendState.QUEUED, SendState.SENDING):
                 return None
             left_over = row.state == SendState.SENDING
@@ -82,7 +84,7 @@ class Sends:
                     await self._tell(conn, send_id, Told(row.telegram_id, row.language, text), now)
                 return None
             begun = await _set(
-                conn, send_id, (row.state,), sends.c.repeated == row.repeated,
+                conn, send_id, (row.state,), as_read=row.repeated,
                 state=SendState.SENDING, gateway=gateway, repeated=row.repeated or left_over, changed_at=now,
             )  # fmt: skip
             return dispatch if begun else None
@@ -104,9 +106,9 @@ class Sends:
         waits for another. `price` is in minor currency units.
         """
         facts = {"provider_id": provider_id, "price": price}
-        values = {name: value for name, value in facts.items() if value is not None}
+        values: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
 
-        async def work(conn: AsyncConnection) -> bool:
+        async def work(conn: Connection) -> bool:
             settled = await _set(conn, send_id, _FROM[state], state=state, changed_at=now, **values)
             if settled and told is not None:
                 await self._tell(conn, send_id, told, now)
@@ -114,12 +116,12 @@ class Sends:
 
         return await self._database.write(None, work)
 
-    async def _tell(self, conn: AsyncConnection, send_id: UUID, told: Told, now: datetime) -> None:
+    async def _tell(self, conn: Connection, send_id: UUID, told: Told, now: datetime) -> None:
         # Named after the send: a row that is worked on twice still tells the person once.
         dedupe = f"{told.text}:{send_id}"
         await outbox.notice(self._database, conn, told.telegram_id, told.language, told.text, now, dedupe=dedupe)
 
-    def _dispatch(self, send_id: UUID, row: sa.Row[tuple[object, ...]], now: datetime) -> Dispatch | None:
+    def _dispatch(self, send_id: UUID, row: Any, now: datetime) -> Dispatch | None:
         expires_at = row.at + self._limits.code_lifetime
         open_still = row.challenge_state == ChallengeState.OPEN and row.number is not None
         superseded = open_still and row.code_n <= row.codes - self._limits.live_codes
@@ -132,7 +134,7 @@ class Sends:
         return Dispatch(send_id, row.number, code, row.language, row.telegram_id, expires_at)
 
 
-_SEND: sa.Select[tuple[object, ...]] = (
+_SEND = Statement(
     sa.select(
         sends.c.state, sends.c.repeated, sends.c.at, sends.c.code_n, sends.c.challenge_id,
         challenges.c.state.label("challenge_state"), challenges.c.number, challenges.c.key_id, challenges.c.language,
@@ -140,16 +142,22 @@ _SEND: sa.Select[tuple[object, ...]] = (
     )
     .outerjoin(challenges, challenges.c.id == sends.c.challenge_id)
     .outerjoin(accounts, accounts.c.id == challenges.c.account_id)
+    .where(sends.c.id == sa.bindparam("send"))
 )  # fmt: skip
 
 
 async def _set(
-    conn: AsyncConnection,
-    send_id: UUID,
-    states: Collection[SendState],
-    *conditions: sa.ColumnElement[bool],
-    **values: object,
+    conn: Connection, send_id: UUID, states: Collection[SendState], as_read: bool | None = None, **values: object
 ) -> bool:
-    """Change a row if it is still as it was read: two who try at once cannot both succeed."""
-    change = sa.update(sends).where(sends.c.id == send_id, sends.c.state.in_(states), *conditions).values(**values)
-    return (await conn.execute(change.returning(sends.c.id))).first() is not None
+    """Change a row if it is still as it was read (`as_read`: its `repeated`): two at once cannot both succeed."""
+    change = _change(tuple(states), as_read, tuple(values))
+    return (await conn.execute(change, send=send_id, **values)).first() is not None
+
+
+@cache
+def _change(states: tuple[SendState, ...], as_read: bool | None, columns: tuple[str, ...]) -> Statement:
+    still = sends.c.state.in_([sa.literal_column(f"'{SendState(state).value}'") for state in states])
+    change = sa.update(sends).where(sends.c.id == sa.bindparam("send"), still)
+    if as_read is not None:
+        change = change.where(sends.c.repeated.is_(sa.true() if as_read else sa.false()))
+    return Statement(change.returning(sends.c.id), sets=columns)

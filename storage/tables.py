@@ -148,14 +148,15 @@ challenges = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("last_action_at", UtcDateTime, nullable=False),
 )
-_asked = challenges.c.state.in_([sa.literal_column(f"'{state.value}'") for state in ASKED])
+IS_ASKED = challenges.c.state.in_([sa.literal_column(f"'{state.value}'") for state in ASKED])
+"""Whether a challenge is the one its account is asked about."""
 # An account is asked about one number at a time.
 sa.Index(
     "uq_challenges_account_id_asked",
     challenges.c.account_id,
     unique=True,
-    sqlite_where=_asked,
-    postgresql_where=_asked,
+    sqlite_where=IS_ASKED,
+    postgresql_where=IS_ASKED,
 )
 
 code_attempts = sa.Table(

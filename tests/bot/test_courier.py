@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
@@ -44,8 +45,10 @@ from storage.limits import Window
 from storage.models import SendState, TermsAcceptance, UpdateRef
 from storage.outbox import Outbox
 from storage.sends import Sends
+from storage.tables import outbox
 from tests.fakes.clock import MovableClock
 from tests.fakes.smsc import FakeSmsc
+from tests.sql import connected
 
 NUMBER = "+79161234567"
 TERMS = TermsAcceptance(version="1", language="ru", sentence_hash="0" * 64)
@@ -81,6 +84,7 @@ class World:
         keys = Keys(self.settings.secret())
         self.telegram = telegram
         self.bot = bot
+        self.database = database
         self.accounts = Accounts(database, keys, limits, "1")
         self.challenges = Challenges(database, keys, limits, "1")
         self.outbox = Outbox(database, limits)
@@ -439,11 +443,12 @@ async def test_telegram_away_puts_a_notice_off_and_loses_nothing(world: World) -
     world.telegram.fail("sendMessage", times=3, status=502)
     await world.outbox.notice(7, "ru", "notice-expired", world.clock.now())
     world.courier(Scripted("first"))
-    for _ in range(4):
+    for tries in range(1, 4):
 
-        async def put_off() -> bool:
-            due = await world.outbox.next_due()
-            return due is None or due > world.clock.now()
+        async def put_off(tries: int = tries) -> bool:
+            async with connected(world.database) as connection:
+                row = (await connection.execute(sa.select(outbox.c.attempts, outbox.c.lease_until))).one()
+            return row.attempts == tries and row.lease_until is None
 
         await eventually(put_off)
         world.move(60)

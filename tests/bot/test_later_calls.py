@@ -15,6 +15,7 @@ from storage.database import Database
 from storage.models import UpdateRef
 from storage.outbox import Outbox
 from storage.tables import outbox as rows_of_outbox
+from tests.sql import connected
 
 CHALLENGE = UUID(int=1)
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -39,6 +40,6 @@ async def test_an_update_that_comes_again_adds_no_second_call(database: Database
 async def test_it_belongs_to_its_person_and_so_goes_with_them(database: Database, bot: Bot) -> None:
     outbox = Outbox(database, Settings().limits())
     await OutboxSchedule(bot, outbox).edit_help(UpdateRef(7, 1), 1, CHALLENGE, NOON)
-    async with database.read() as connection:
+    async with connected(database) as connection:
         rows = await connection.execute(select(rows_of_outbox.c.telegram_id))
         assert rows.scalars().all() == [7]

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from storage.tables import terms_acceptances
 from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.sql import connected
 
 
 async def accepts_the_new_version(ira: Registrant) -> None:
@@ -21,7 +22,7 @@ async def accepts_the_new_version(ira: Registrant) -> None:
 
 
 async def accepted(stage: Stage) -> list[str]:
-    async with stage.app.stores.database.read() as connection:
+    async with connected(stage.app.stores.database) as connection:
         versions = select(terms_acceptances.c.version).order_by(terms_acceptances.c.accepted_at)
         return list((await connection.execute(versions)).scalars())
 

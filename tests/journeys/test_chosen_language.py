@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from storage.tables import terms_acceptances
 from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.sql import connected
 
 SENTENCES = {
     ("checkbox", "ru"): "Я ознакомлен и согласен с условиями использования",
@@ -78,7 +79,7 @@ async def test_the_sentence_that_was_shown_is_proven_in_its_language(
         if style == "checkbox":
             await ira.presses(ira.label("terms-consent"))
         await ira.presses(ira.label("button-register"))
-        async with stage.app.stores.database.engine.connect() as connection:
+        async with connected(stage.app.stores.database) as connection:
             (row,) = (await connection.execute(select(terms_acceptances))).all()
     proof = "\n".join((SENTENCES[style, language], "https://crm.example/terms", "2026-02"))
     assert (row.version, row.language) == ("2026-02", language)

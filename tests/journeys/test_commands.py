@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from storage.tables import accounts, challenges, sends, terms_acceptances
 from tests.journeys.stage import Registrant, Stage
+from tests.sql import connected
 
 STEPS = ["email", "terms", "phone", "code"]
 
@@ -107,7 +108,7 @@ async def test_delete_erases_everything_personal_and_one_can_start_again(stage: 
     await ira.says("/delete")
     await ira.presses(ira.label("button-delete"))
     ira.expects("menu-deleted")
-    async with stage.app.stores.database.engine.connect() as connection:
+    async with connected(stage.app.stores.database) as connection:
         for table, left in ((accounts, 0), (terms_acceptances, 1), (sends, 1)):
             assert (await connection.execute(select(func.count()).select_from(table))).scalar_one() == left, table
         numbers = (await connection.execute(select(challenges.c.number))).scalars().all()
@@ -131,7 +132,7 @@ async def test_an_old_delete_button_erases_nothing(stage: Stage) -> None:
     await ira.person.press_data("delete:yes", question)
     await ira.person.settled()
     ira.expects("registration-phone-prompt")
-    async with stage.app.stores.database.engine.connect() as connection:
+    async with connected(stage.app.stores.database) as connection:
         assert (await connection.execute(select(func.count()).select_from(accounts))).scalar_one() == 1
 
 

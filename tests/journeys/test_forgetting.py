@@ -6,10 +6,11 @@ from sqlalchemy import func, select
 
 from storage.tables import applied_updates
 from tests.journeys.stage import Stage
+from tests.sql import connected
 
 
 async def remembered(stage: Stage) -> int:
-    async with stage.app.stores.database.read() as connection:
+    async with connected(stage.app.stores.database) as connection:
         return int((await connection.execute(select(func.count()).select_from(applied_updates))).scalar_one())
 
 

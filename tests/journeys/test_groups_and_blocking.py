@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from storage.tables import accounts
 from tests.journeys.stage import Stage
+from tests.sql import connected
 
 
 async def test_a_group_is_silent_for_ten_minutes_after_an_answer(stage: Stage) -> None:
@@ -101,6 +102,6 @@ async def test_a_refused_notice_is_the_last_that_is_tried(stage: Stage) -> None:
 
 
 async def blocked(stage: Stage) -> list[int]:
-    async with stage.app.stores.database.read() as connection:
+    async with connected(stage.app.stores.database) as connection:
         known = select(accounts.c.telegram_id).where(accounts.c.blocked_at.is_not(None))
         return list((await connection.execute(known)).scalars())

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from storage.tables import sends
 from tests.journeys.stage import Stage
+from tests.sql import connected
 
 
 async def test_t16_an_old_hint_does_not_bring_its_address_back(stage: Stage) -> None:
@@ -33,7 +34,7 @@ async def test_t16_old_buttons_of_every_step_change_nothing_once_it_is_done(stag
         await ira.person.settled()
         ira.expects("registration-done")
     assert await stage.app.stores.accounts.of(ira.id) == before
-    async with stage.app.stores.database.read() as connection:
+    async with connected(stage.app.stores.database) as connection:
         assert (await connection.execute(select(func.count()).select_from(sends))).scalar_one() == 1
 
 

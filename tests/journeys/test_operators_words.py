@@ -11,6 +11,7 @@ from handlers.registration import numbers
 from storage.tables import sends
 from tests.journeys.stage import Registrant, on_stage
 from tests.process.bot_process import free_port
+from tests.sql import connected
 
 LINKS = {
     "help_url": "https://crm.example/help",
@@ -71,7 +72,7 @@ async def test_the_phone_prompt_gives_the_reason_and_names_the_first_country(
         ira.expects("registration-phone-prompt", flag="🇰🇿", calling_code="+7", example=numbers.example("KZ"))
         await ira.says("8 701 234 56 78")
         assert "+7 701 234 5678" in ira.last()
-        async with stage.app.stores.database.read() as connection:
+        async with connected(stage.app.stores.database) as connection:
             countries = await connection.execute(select(sends.c.country).order_by(sends.c.at.desc()).limit(1))
             assert countries.scalar_one() == "KZ", "the ledger counts by the number's country"
 

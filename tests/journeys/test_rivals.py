@@ -10,10 +10,11 @@ from sqlalchemy import func, select
 
 from storage.tables import accounts
 from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.sql import connected
 
 
 async def confirmed(stage: Stage) -> int:
-    async with stage.app.stores.database.engine.connect() as connection:
+    async with connected(stage.app.stores.database) as connection:
         query = select(func.count()).select_from(accounts).where(accounts.c.status == "confirmed")
         return int((await connection.execute(query)).scalar_one())
 

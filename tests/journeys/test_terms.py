@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from storage.tables import terms_acceptances
 from tests.journeys.stage import Stage, on_stage
+from tests.sql import connected
 
 
 async def test_an_empty_box_is_refused_with_a_way_back(stage: Stage, language: str) -> None:
@@ -64,7 +65,7 @@ async def test_yes_in_the_button_style_registers(database_url: str, redis_url: s
 async def test_what_was_shown_is_recorded(stage: Stage) -> None:
     ira = stage.someone()
     await ira.reaches_phone()
-    async with stage.app.stores.database.engine.connect() as connection:
+    async with connected(stage.app.stores.database) as connection:
         (row,) = (await connection.execute(select(terms_acceptances))).all()
     shown = "Я ознакомлен и согласен с условиями использования"
     proof = "\n".join((shown, stage.settings.terms_url, stage.settings.terms_version))

@@ -13,13 +13,14 @@ from sqlalchemy import func, select
 from storage.tables import accounts, applied_updates, code_attempts, sends
 from tests.journeys.stage import Registrant, Stage, on_stage
 from tests.process.bot_process import free_port
+from tests.sql import connected
 
 RACERS = 12
 
 
 async def count(stage: Stage, *conditions: object, of: object = accounts) -> int:
     """Return how many rows there are."""
-    async with stage.app.stores.database.engine.connect() as connection:
+    async with connected(stage.app.stores.database) as connection:
         query = select(func.count()).select_from(of).where(*conditions)  # type: ignore[arg-type]
         return int((await connection.execute(query)).scalar_one())
 

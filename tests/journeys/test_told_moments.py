@@ -11,6 +11,7 @@ from sqlalchemy import Table, func, select
 from handlers.moments import moment, seconds_until
 from storage.tables import code_attempts, lookups, sends
 from tests.journeys.stage import Registrant, Stage
+from tests.sql import connected
 
 
 def said(ira: Registrant, stage: Stage, at: datetime) -> str:
@@ -20,7 +21,7 @@ def said(ira: Registrant, stage: Stage, at: datetime) -> str:
 
 async def oldest(stage: Stage, table: Table) -> datetime:
     """Return the moment of the oldest row."""
-    async with stage.app.stores.database.read() as connection:
+    async with connected(stage.app.stores.database) as connection:
         moments: list[datetime] = list((await connection.execute(select(table.c.at).order_by(table.c.at))).scalars())
         return moments[0]
 
@@ -96,7 +97,7 @@ async def test_too_many_wrong_codes_in_a_day_are_said_with_the_way_on(stage: Sta
             await ira.presses(ira.label("button-resend"))
             known.add(await ira.code(count=2))
         await ira.says(next(code for code in ("000001", "000002", "000003") if code not in known))
-    async with stage.app.stores.database.read() as connection:
+    async with connected(stage.app.stores.database) as connection:
         assert (await connection.execute(select(func.count()).select_from(code_attempts))).scalar_one() == 10
     await ira.says("000004")
     opens = await oldest(stage, code_attempts) + timedelta(hours=24)

@@ -10,6 +10,7 @@ from storage.models import SendState
 from storage.tables import sends
 from tests.fakes.smsc import Fault
 from tests.journeys.stage import Stage
+from tests.sql import connected
 
 WORDS = {
     SendState.QUEUED: "code-help-queued",
@@ -32,7 +33,7 @@ async def test_the_help_names_each_state(stage: Stage, language: str) -> None:
     await ira.reaches_code()
     await ira.code()
     for state, key in WORDS.items():
-        async with stage.app.stores.database.engine.begin() as connection:
+        async with connected(stage.app.stores.database) as connection:
             await connection.execute(update(sends).values(state=state))
         await ira.presses(ira.label("button-code-missing"))
         ira.expects("code-help")

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, StatementError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import StatementError
 
 from storage import errors
 from storage.applied import encode
 from storage.database import Database, DatabaseClock, normalise
 from storage.errors import Limit, LimitReached, NoAccount, WrongCode
 from storage.models import CodeSent, Progress, UpdateRef
+from storage.rows import insert
+from storage.statements import Connection, Rows, Statement
 from storage.tables import applied_updates, lookups, outbox
+from tests.sql import connected
 from tests.storage.world import MovableClock, World
 
 MOMENT = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-async def count_row(database: Database, conn: AsyncConnection) -> None:
+async def count_row(database: Database, conn: Connection) -> None:
     await conn.execute(
         lookups.insert().values(id=database.new_id(), person_hmac="p", kind="number", value_hmac="v", at=MOMENT)
     )
 
 
 async def rows(database: Database, table: sa.Table = lookups) -> int:
-    async with database.read() as conn:
+    async with connected(database) as conn:
         return (await conn.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
 
 
 async def test_a_refusal_keeps_what_was_written(database: Database) -> None:
-    async def work(conn: AsyncConnection) -> None:
+    async def work(conn: Connection) -> None:
         await count_row(database, conn)
         raise WrongCode(3)
 
@@ -50,11 +55,11 @@ async def test_a_refusal_keeps_what_was_written(database: Database) -> None:
 
 
 async def test_anything_else_keeps_nothing_and_may_be_tried_again(database: Database) -> None:
-    async def fail(conn: AsyncConnection) -> None:
+    async def fail(conn: Connection) -> None:
         await count_row(database, conn)
         raise ZeroDivisionError
 
-    async def work(conn: AsyncConnection) -> bool:
+    async def work(conn: Connection) -> bool:
         await count_row(database, conn)
         return True
 
@@ -66,7 +71,7 @@ async def test_anything_else_keeps_nothing_and_may_be_tried_again(database: Data
 
 
 async def test_t13_one_update_many_times_in_parallel_is_applied_once(database: Database) -> None:
-    async def work(conn: AsyncConnection) -> bool:
+    async def work(conn: Connection) -> bool:
         await count_row(database, conn)
         return True
 
@@ -78,24 +83,23 @@ async def test_t13_one_update_many_times_in_parallel_is_applied_once(database: D
     assert await rows(database) == 3
 
 
-async def test_a_cancelled_transaction_frees_the_lock_at_once(database: Database) -> None:
-    begun = asyncio.Event()
-
-    async def hang(conn: AsyncConnection) -> None:
-        await count_row(database, conn)
-        begun.set()
-        await asyncio.Event().wait()
-
-    async def work(conn: AsyncConnection) -> None:
+async def test_a_cancelled_transaction_keeps_nothing_or_all_and_holds_nobody_up(database: Database) -> None:
+    async def work(conn: Connection) -> None:
         await count_row(database, conn)
 
-    hanging = asyncio.create_task(database.write(UpdateRef(1, 1), hang))
-    await begun.wait()
-    hanging.cancel()
-    await asyncio.gather(hanging, return_exceptions=True)
-    async with asyncio.timeout(2):
-        await database.write(UpdateRef(1, 1), work)
-    assert await rows(database) == 1
+    cancelled = [asyncio.create_task(database.write(UpdateRef(1, update), work)) for update in range(20)]
+    for place, task in enumerate(cancelled):
+        # At different moments of their lives: some are done by then, some have not begun.
+        for _ in range(place):
+            await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.gather(*cancelled, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await database.write(UpdateRef(1, 100), work)
+        assert await rows(database) == await rows(database, applied_updates)
+        for update in range(20):
+            await database.write(UpdateRef(1, update), work)
+    assert await rows(database) == 21
 
 
 async def test_parallel_read_modify_write_loses_nothing(world: World) -> None:
@@ -103,7 +107,7 @@ async def test_parallel_read_modify_write_loses_nothing(world: World) -> None:
     other = Database(world.database.url.render_as_string(hide_password=False), pool_size=3)
     await world.outbox.put("counter", {"n": 0}, world.now)
 
-    async def work(conn: AsyncConnection) -> None:
+    async def work(conn: Connection) -> None:
         row = (await conn.execute(sa.select(outbox).with_for_update())).one()
         await conn.execute(sa.update(outbox).values(payload={"n": row.payload["n"] + 1}))
 
@@ -114,35 +118,31 @@ async def test_parallel_read_modify_write_loses_nothing(world: World) -> None:
     assert [row.payload for row in await world.rows(outbox)] == [{"n": 100}]
 
 
-async def test_a_pool_makes_callers_wait_and_then_gives_up(database_url: str) -> None:
-    small = Database(database_url, pool_size=1, pool_timeout=0.2)
+async def test_many_more_callers_than_connections_all_get_their_turn(database_url: str) -> None:
+    small = Database(database_url, pool_size=1)
     try:
         await asyncio.gather(*(small.ping() for _ in range(30)))
-        async with small.read():
-            with pytest.raises(PoolTimeout):
-                await small.ping()
-        await small.ping()
     finally:
         await small.dispose()
 
 
 async def test_moments_come_back_aware_in_utc_and_naive_ones_are_refused(database: Database) -> None:
     local = MOMENT.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
-    async with database.engine.begin() as conn:
+    async with connected(database) as conn:
         await conn.execute(applied_updates.insert().values(telegram_id=1, update_id=1, at=local))
-    async with database.read() as conn:
+    async with connected(database) as conn:
         at = (await conn.execute(sa.select(applied_updates.c.at))).scalar_one()
         later = await conn.execute(sa.select(applied_updates.c.at).where(applied_updates.c.at > local))
         assert later.all() == []
     assert at == MOMENT
     assert at.utcoffset() == timedelta(0)
     with pytest.raises(StatementError, match="time zone"):
-        async with database.engine.begin() as conn:
+        async with connected(database) as conn:
             await conn.execute(applied_updates.insert().values(telegram_id=1, update_id=2, at=datetime(2026, 1, 1)))
 
 
 async def test_errors_name_no_values(database: Database) -> None:
-    async def work(conn: AsyncConnection) -> None:
+    async def work(conn: Connection) -> None:
         for _ in range(2):
             await conn.execute(
                 outbox.insert().values(
@@ -151,10 +151,62 @@ async def test_errors_name_no_values(database: Database) -> None:
                 )
             )  # fmt: skip
 
-    with pytest.raises(IntegrityError) as error:
+    with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)) as error:
         await database.write(None, work)
     assert "ira@example.org" not in str(error.value)
     assert "+79161234567" not in str(error.value)
+
+
+async def test_who_writes_at_the_same_moment_shares_a_commit_and_not_a_failure(database: Database) -> None:
+    async def work(conn: Connection, fails: bool) -> bool:
+        await count_row(database, conn)
+        if fails:
+            raise ZeroDivisionError
+        return True
+
+    outcomes = await asyncio.gather(
+        *(database.write(UpdateRef(1, number), partial(work, fails=number % 3 == 0)) for number in range(60)),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, ZeroDivisionError) for outcome in outcomes] == [n % 3 == 0 for n in range(60)]
+    assert (await rows(database), await rows(database, applied_updates)) == (40, 40)
+
+
+async def test_a_transaction_that_waits_for_something_else_is_a_mistake_on_sqlite(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/x.db")
+
+    async def work(conn: Connection) -> None:
+        await asyncio.sleep(0)
+
+    try:
+        with pytest.raises(RuntimeError, match="nothing but its own connection"):
+            await database.write(None, work)
+        await database.ping()
+    finally:
+        await database.dispose()
+
+
+async def test_a_list_of_values_travels_by_its_columns_type(database: Database) -> None:
+    ids = [database.new_id() for _ in range(3)]
+
+    async def work(conn: Connection) -> Rows:
+        for row_id in ids:
+            await insert(conn, lookups, id=row_id, person_hmac="p", kind="number", value_hmac="v", at=MOMENT)
+        return await conn.execute(sa.select(lookups.c.id).where(lookups.c.id.in_(ids[:2]), lookups.c.at <= MOMENT))
+
+    found = await database.write(None, work)
+    assert set(found.scalars()) == set(ids[:2])
+
+
+async def test_a_parameter_that_is_misspelt_or_missing_is_said(database: Database) -> None:
+    statement = Statement(sa.update(lookups).where(lookups.c.id == sa.bindparam("lookup")), sets=("kind",))
+
+    async def work(conn: Connection, **values: object) -> None:
+        await conn.execute(statement, **values)
+
+    for values in ({"lookup": database.new_id()}, {"kind": "number"}, {"lookup": database.new_id(), "kin": "x"}):
+        with pytest.raises(TypeError, match="'lookup'"):
+            await database.write(None, partial(work, **values))
 
 
 @pytest.fixture
@@ -167,7 +219,7 @@ async def postgresql(postgresql_url: str) -> AsyncIterator[Database]:
 
 async def test_a_deadlock_is_tried_again(postgresql: Database) -> None:
     database = postgresql
-    async with database.engine.begin() as conn:
+    async with connected(database) as conn:
         await conn.execute(_thing(database, "a"))
         await conn.execute(_thing(database, "b"))
     both_hold_one = asyncio.Barrier(2)
@@ -177,7 +229,7 @@ async def test_a_deadlock_is_tried_again(postgresql: Database) -> None:
         nonlocal runs
         waited = False
 
-        async def work(conn: AsyncConnection) -> None:
+        async def work(conn: Connection) -> None:
             nonlocal runs, waited
             runs += 1
             await conn.execute(_touch(first))
@@ -190,7 +242,7 @@ async def test_a_deadlock_is_tried_again(postgresql: Database) -> None:
 
     await asyncio.gather(cross("a", "b"), cross("b", "a"))
     assert runs > 2
-    async with database.read() as conn:
+    async with connected(database) as conn:
         assert (await conn.execute(sa.select(outbox.c.attempts))).scalars().all() == [2, 2]
 
 
@@ -198,12 +250,12 @@ async def test_a_lost_connection_is_tried_again(postgresql: Database) -> None:
     database = postgresql
     runs = 0
 
-    async def work(conn: AsyncConnection) -> bool:
+    async def work(conn: Connection) -> bool:
         nonlocal runs
         runs += 1
         if runs == 1:
             me = (await conn.execute(sa.select(sa.func.pg_backend_pid()))).scalar_one()
-            async with database.read() as killer:
+            async with connected(database) as killer:
                 await killer.execute(sa.select(sa.func.pg_terminate_backend(me)))
         await count_row(database, conn)
         return True
@@ -292,7 +344,7 @@ def test_every_refusal_can_be_kept() -> None:
 async def test_every_refusal_comes_back_as_it_was(database: Database) -> None:
     for number, refusal in enumerate((LimitReached(Limit.WRONG_CODES, MOMENT), errors.ResendTooEarly(MOMENT))):
 
-        async def work(conn: AsyncConnection, raised: errors.Refusal = refusal) -> None:
+        async def work(conn: Connection, raised: errors.Refusal = refusal) -> None:
             raise raised
 
         for _ in range(2):

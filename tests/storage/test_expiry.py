@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from storage.errors import NoAccount
 from storage.models import AccountStatus, CodeSent, Progress
 from storage.tables import accounts, applied_updates, challenges, outbox, sends, terms_acceptances
+from tests.sql import connected
 from tests.storage.world import DAY, NUMBER, OTHER_NUMBER, World
 
 
@@ -139,7 +140,7 @@ async def test_applied_updates_are_forgotten_after_48_hours(world: World) -> Non
     await world.outbox.put("thing", {}, world.now, dedupe="waits")
     for item in await world.outbox.take("a", world.now, batch=1):
         await world.outbox.done(item.id, "a")
-    async with world.database.engine.begin() as conn:
+    async with connected(world.database) as conn:
         await conn.execute(sa.update(applied_updates).values(at=world.now))
     world.clock.move(hours=48)
     assert await world.expiry.prune_applied(world.now) == 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -14,13 +17,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import migrations
 from storage.database import Database
 from storage.migrations import SchemaState, migrate, schema_state
+from storage.statements import Connection
 from storage.tables import accounts, metadata
+from tests.sql import connected
 from tests.storage.world import DAY, World
 
 
@@ -42,30 +45,30 @@ async def test_f26_several_migrators_at_once(empty_database_url: str) -> None:
 async def test_a_newer_schema_is_told_apart(empty_database_url: str) -> None:
     await migrate(empty_database_url)
     database = Database(empty_database_url)
-    async with database.engine.begin() as conn:
+    async with connected(database) as conn:
         await conn.exec_driver_sql("UPDATE alembic_version SET version_num = 'from the future'")
     await database.dispose()
     assert await state_of(empty_database_url) is SchemaState.NEWER
 
 
-async def test_an_older_schema_is_told_apart(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_older_schema_is_told_apart(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await migrate(empty_database_url)
-
-    class Later:
-        """The same chain with one more revision at its end."""
-
-        def __init__(self, script: Any) -> None:
-            self._script = script
-
-        def get_heads(self) -> list[str]:
-            return ["0002"]
-
-        def walk_revisions(self) -> Any:
-            return self._script.walk_revisions()
-
-    real = ScriptDirectory.from_config
-    monkeypatch.setattr(ScriptDirectory, "from_config", lambda config: Later(real(config)))
+    versions = tmp_path / "versions"
+    shutil.copytree(Path(migrations.__file__).parent / "versions", versions)
+    newest = max(path.name for path in versions.glob("r*.py"))
+    (versions / f"r{int(newest[1:5]) + 1:04}_later.py").touch()
+    monkeypatch.setattr(migrations, "_HERE", tmp_path)
     assert await state_of(empty_database_url) is SchemaState.OLDER
+
+
+def test_files_are_named_by_the_revisions_of_one_chain() -> None:
+    """Alembic reads the revisions in the files, a start only the files' names."""
+    script = ScriptDirectory(migrations.__path__[0])
+    chain = [revision.revision for revision in script.walk_revisions()]
+    assert script.get_heads() == chain[:1]
+    assert migrations._known_revisions() == chain[::-1]
 
 
 async def test_the_chain_makes_exactly_the_tables_the_code_knows(database: Database) -> None:
@@ -73,7 +76,7 @@ async def test_the_chain_makes_exactly_the_tables_the_code_knows(database: Datab
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, metadata))
 
-    async with database.read() as conn:
+    async with connected(database) as conn:
         assert await conn.run_sync(differences) == []
 
 
@@ -88,9 +91,9 @@ async def test_the_chain_goes_down_again(empty_database_url: str) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
 
-    async with database.engine.begin() as conn:
+    async with connected(database) as conn:
         await conn.run_sync(down)
-    async with database.read() as conn:
+    async with connected(database) as conn:
         left = await conn.run_sync(lambda sync: sa.inspect(sync).get_table_names())
     await database.dispose()
     assert left == ["alembic_version"]
@@ -107,16 +110,16 @@ async def test_f24_the_index_has_the_last_word(world: World, column: str) -> Non
             "email_verified": False, "created_at": world.now, "expires_at": world.now + DAY, column: "the same",
         }  # fmt: skip
 
-    async with world.database.engine.begin() as conn:
+    async with connected(world.database) as conn:
         for telegram_id, status in ((1, "confirmed"), (2, "pending"), (3, "pending")):
             await conn.execute(accounts.insert().values(row(telegram_id, status)))
     for statement in (
         accounts.insert().values(row(4, "confirmed")),
         accounts.update().where(accounts.c.telegram_id == 2).values(status="confirmed"),
     ):
-        with pytest.raises(IntegrityError):
+        with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)):
             await world.database.write(None, partial(_run, statement))
 
 
-async def _run(statement: sa.Insert | sa.Update, conn: AsyncConnection) -> None:
+async def _run(statement: sa.Insert | sa.Update, conn: Connection) -> None:
     await conn.execute(statement)

@@ -12,6 +12,7 @@ from storage.keys import Keys
 from storage.models import CodeSent, SendState
 from storage.sends import Sends
 from storage.tables import sends
+from tests.sql import connected
 from tests.storage.world import LIMITS, NUMBER, OTHER_NUMBER, World
 
 
@@ -153,7 +154,7 @@ async def test_a_state_never_moves_back(world: World) -> None:
     for before, after in itertools.product((*SETTLED, "sending", "refused"), SETTLED):
 
         async def set_back(to: str = before) -> None:
-            async with world.database.engine.begin() as conn:
+            async with connected(world.database) as conn:
                 await conn.execute(sends.update().where(sends.c.id == send_id).values(state=to))
 
         await set_back()

@@ -20,6 +20,7 @@ from storage.models import Account, CodeSent, Progress, SendState, TermsAcceptan
 from storage.outbox import Outbox, OutboxItem
 from storage.sends import Sends
 from storage.tables import challenges, metadata, outbox
+from tests.sql import connected
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SECRET = "a secret of the tests, long enough for them"
@@ -90,7 +91,7 @@ class World:
 
     async def rows(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[Any]:
         """All rows of a table, for looking at what is really there."""
-        async with self.database.read() as conn:
+        async with connected(self.database) as conn:
             return list((await conn.execute(sa.select(table).where(*where))).all())
 
     async def everything(self) -> str:

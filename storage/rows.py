@@ -1,0 +1,48 @@
+"""Single rows, by column name: inserted, inserted unless there, changed. Each set of columns is compiled once."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage.statements import Connection, Statement
+
+
+async def insert(conn: Connection, table: sa.Table, **row: Any) -> None:
+    """Insert a row."""
+    await conn.execute(_insert(table, tuple(row)), **row)
+
+
+async def insert_unless_there(conn: Connection, table: sa.Table, **row: Any) -> bool:
+    """Insert a row unless one with the same unique value is there; tell whether it was inserted.
+
+    On PostgreSQL it waits for a concurrent transaction that is inserting the same value.
+    """
+    statement = _insert_unless_there(table, tuple(row), conn.is_postgresql)
+    return (await conn.execute(statement, **row)).first() is not None
+
+
+async def change(conn: Connection, table: sa.Table, row_id: UUID, **values: Any) -> None:
+    """Set these columns of the row with this id."""
+    await conn.execute(_change(table, tuple(values)), changed_row=row_id, **values)
+
+
+@cache
+def _insert(table: sa.Table, columns: tuple[str, ...]) -> Statement:
+    return Statement(sa.insert(table), sets=columns)
+
+
+@cache
+def _insert_unless_there(table: sa.Table, columns: tuple[str, ...], is_postgresql: bool) -> Statement:
+    # The same words in both databases, which Core names per dialect.
+    insert = (postgresql.insert if is_postgresql else sqlite.insert)(table)
+    return Statement(insert.on_conflict_do_nothing().returning(next(iter(table.primary_key))), sets=columns)
+
+
+@cache
+def _change(table: sa.Table, columns: tuple[str, ...]) -> Statement:
+    return Statement(sa.update(table).where(table.c.id == sa.bindparam("changed_row")), sets=columns)
