@@ -13,16 +13,21 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any, Literal
 
 from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage import scripts
-from storage.person_keys import keys_of
-from storage.redis import waiting_twin
+from storage.pace import Pace
+from storage.person_keys import PersonKeys, keys_of
+from storage.redis import Client
+from storage.redis_scripts import scripts_for
+from storage.redis_wakes import Wakes
+from storage.renewal import Renewal
+from storage.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,8 @@ SEEN_UPDATES = 32
 _ASK_AGAIN = 5.0
 # Beyond so many people at once the rest wait for the lock's time limit: an outage must not fill the memory.
 _MOST_ORPHANS = 10_000
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class LockLost(Exception):
@@ -50,16 +57,20 @@ class Conversation:
     change made it worthless: the step must be computed anew.
     """
 
-    def __init__(self, store: Conversations, key: StorageKey, token: str, update_id: int, record: list[Any]) -> None:
-        """Take the record as `lock and load` returned it: step, data, seen ids and kept reply, each maybe None."""
-        step, data, seen, reply = record
+    def __init__(
+        self, store: Conversations, key: StorageKey, keys: PersonKeys, token: str, update_id: int, record: list[Any]
+    ) -> None:
+        """Take the record as `lock and load` returned it; every field but the moment (ms) may be None."""
+        now, step, data, seen, reply, pace = record
         self._store = store
-        self._token = token
         self._loaded: tuple[str | None, str | None] = (step, data)
         self._ids: list[str] = seen.split(",") if seen else []
         self.key = key
+        self.keys = keys
+        self.token = token
         self.update_id = update_id
         self.saved = False
+        self.pace = Pace(pace or "", now)
         self.step: str | None = step
         self.data: dict[str, Any] = json.loads(data) if data else {}
         self.existed: bool = data is not None
@@ -81,10 +92,17 @@ class Conversation:
 
         `reply` is a webhook answer (`{"method": ...}`) or None. Raises LockLost, and then nothing is written.
         """
-        ids = [known for known in self._ids if known != str(self.update_id)]
-        ids = [*ids[-(SEEN_UPDATES - 1) :], str(self.update_id)]
-        await self._store.save(self, self._token, ",".join(ids), reply)
+        await self._store.save(self, self._ids_with_this(), reply)
         self.saved = True
+
+    async def refuse(self, reply: dict[str, Any] | None) -> None:
+        """Do as `save`, but leave step and data as they are stored. Raises LockLost."""
+        await self._store.save(self, self._ids_with_this(), reply, handled=False)
+        self.saved = True
+
+    def _ids_with_this(self) -> str:
+        ids = [known for known in self._ids if known != str(self.update_id)]
+        return ",".join((*ids[-(SEEN_UPDATES - 1) :], str(self.update_id)))
 
 
 class Conversations(BaseStorage, BaseEventIsolation):
@@ -97,29 +115,26 @@ class Conversations(BaseStorage, BaseEventIsolation):
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Client,
         *,
         lifetime: timedelta = timedelta(hours=48),
-        lock_ttl: timedelta = timedelta(seconds=30),
+        lock_ttl: timedelta = timedelta(seconds=10),
         patience: timedelta = timedelta(seconds=25),
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Use this client; it stays the caller's to close."""
         self._redis = redis
-        self._waiting = waiting_twin(redis, connections=16)
+        self._scripts = scripts_for(redis)
+        self._wakes = Wakes(redis)
         self._lifetime = int(lifetime.total_seconds())
         self._lock_ttl = lock_ttl.total_seconds()
         self._patience = patience.total_seconds()
-        self._random = random
-        self._queues: dict[StorageKey, _Queue] = {}
+        # A token only has to differ from every other one, of this process and of others.
+        self._tokens = (f"{whose}.{number:x}" for whose in (random(9).hex(),) for number in count())
+        self._turns = Turns()
         self._open: dict[StorageKey, Conversation] = {}
         # Locks of ours that Redis, being away, could not be told to give up.
         self._orphans: dict[StorageKey, str] = {}
-        self._lock_and_load = redis.register_script(scripts.LOCK_AND_LOAD)
-        self._save_and_unlock = redis.register_script(scripts.SAVE_AND_UNLOCK)
-        self._unlock = redis.register_script(scripts.UNLOCK)
-        self._renew = redis.register_script(scripts.RENEW)
-        self._forget = redis.register_script(scripts.FORGET)
 
     @asynccontextmanager
     async def open(self, key: StorageKey, update_id: int) -> AsyncIterator[Conversation]:
@@ -128,18 +143,20 @@ class Conversations(BaseStorage, BaseEventIsolation):
         Within one process in the order of the calls, across processes one at a time. Raises Busy after `patience`,
         redis' ConnectionError or TimeoutError when Redis is down.
         """
-        async with self._turn(key):
-            token = self._random(9).hex()
-            conversation = await self._load(key, token, update_id)
+        await self._turns.take(key)
+        try:
+            conversation = await self._load(key, keys_of(key), next(self._tokens), update_id)
             self._open[key] = conversation
-            renewal = asyncio.create_task(self._keep_renewing(key, token))
+            renewal = Renewal(self._lock_ttl / 3, lambda: self._keep_renewing(conversation))
             try:
                 yield conversation
             finally:
                 renewal.cancel()
                 del self._open[key]
                 if not conversation.saved:
-                    await self._release(key, token)
+                    await self._release(key, conversation.keys, conversation.token)
+        finally:
+            self._turns.give(key)
 
     async def forget(self, bot_id: int, telegram_id: int) -> None:
         """Drop the step and data of a person whose account changed outside their own update (their private chat).
@@ -147,7 +164,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
         Takes effect at the next load, even if a handler of theirs is about to save; the seen update ids stay.
         """
         keys = keys_of(StorageKey(bot_id=bot_id, chat_id=telegram_id, user_id=telegram_id))
-        await self._forget(keys=[keys.lock, keys.record], args=[self._lifetime])
+        await self._scripts.run(scripts.FORGET, (keys.lock, keys.record), (self._lifetime,))
 
     async def drop_locks(self) -> None:
         """Remove every lock: only for a store of this process alone, before it serves (its predecessor is dead)."""
@@ -177,29 +194,34 @@ class Conversations(BaseStorage, BaseEventIsolation):
         return dict(self._conversation(key).data)
 
     async def close(self) -> None:
-        """Close the connections used for waiting."""
-        await self._waiting.aclose()
+        """Close the connections that are not the client's."""
+        await self._scripts.close()
+        await self._wakes.close()
 
-    async def save(self, conversation: Conversation, token: str, ids: str, reply: dict[str, Any] | None) -> None:
-        """Run the script *save and unlock*; `Conversation.save` is its only caller. Raises LockLost."""
-        keys = keys_of(conversation.key)
-        saved = await self._save_and_unlock(
-            keys=[keys.lock, keys.record, keys.waiters, keys.wake],
-            args=[
-                token,
+    async def save(
+        self, conversation: Conversation, ids: str, reply: dict[str, Any] | None, *, handled: bool = True
+    ) -> None:
+        """Run the script *save and unlock*, for the conversation alone. Raises LockLost."""
+        keys = conversation.keys
+        saved = await self._scripts.run(
+            scripts.SAVE_AND_UNLOCK,
+            (keys.lock, keys.record, keys.waiters, keys.wake),
+            (
+                conversation.token,
                 self._lifetime,
-                _dumps(conversation.data),
+                _dumps(conversation.data) if handled else "",
                 ids,
                 conversation.step or "",
                 _dumps(reply) if reply else "",
-            ],
+                conversation.pace.dump(),
+            ),
         )
         if not saved:
             raise LockLost
 
     def is_idle(self) -> bool:
         """Tell whether no conversation is open or waited for in this process; nothing is kept in memory then."""
-        return not self._queues and not self._open
+        return not self._turns and not self._open
 
     def _conversation(self, key: StorageKey) -> Conversation:
         try:
@@ -207,63 +229,41 @@ class Conversations(BaseStorage, BaseEventIsolation):
         except KeyError:
             raise LookupError("no conversation is open for this key: updates come in through the receiver") from None
 
-    @asynccontextmanager
-    async def _turn(self, key: StorageKey) -> AsyncIterator[None]:
-        queue = self._queues.setdefault(key, _Queue())
-        queue.length += 1
-        try:
-            async with queue.lock:
-                yield
-        finally:
-            queue.length -= 1
-            if not queue.length:
-                del self._queues[key]
-
-    async def _load(self, key: StorageKey, token: str, update_id: int) -> Conversation:
-        keys = keys_of(key)
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._patience
+    async def _load(self, key: StorageKey, keys: PersonKeys, token: str, update_id: int) -> Conversation:
         ttl = int(self._lock_ttl * 1000)
-        waited = 0
+        give_up: float | None = None
         try:
-            if orphan := self._orphans.get(key):
+            if self._orphans and (orphan := self._orphans.get(key)):
                 # With its own token: should another process have the lock by now, this changes nothing.
-                await self._unlock(keys=[keys.lock, keys.waiters, keys.wake], args=[orphan])
+                await self._scripts.run(scripts.UNLOCK, (keys.lock, keys.waiters, keys.wake), (orphan,))
                 del self._orphans[key]
             while True:
-                locked, left, *record = await self._lock_and_load(
-                    keys=[keys.lock, keys.record, keys.waiters], args=[token, ttl, waited]
+                locked, *record = await self._scripts.run(
+                    scripts.LOCK_AND_LOAD,
+                    (keys.lock, keys.record, keys.waiters),
+                    (token, ttl, int(give_up is not None)),
                 )
                 if locked:
-                    return Conversation(self, key, token, update_id, record)
-                waited = 1
-                if loop.time() >= give_up:
+                    return Conversation(self, key, keys, token, update_id, record)
+                now = asyncio.get_running_loop().time()
+                give_up = give_up or now + self._patience
+                if now >= give_up:
                     raise Busy
+                (left,) = record
                 # The holder's lock may end by itself (its process was killed): then nobody pushes, so ask again.
-                pause = min(left / 1000 + 0.01, _ASK_AGAIN, give_up - loop.time())
-                await self._wait_for_wake(keys.wake, pause)
+                await self._wakes.wait(keys.wake, min(left / 1000 + 0.01, _ASK_AGAIN, give_up - now))
         except RedisError:
             # Asking a server that is away to unlock would only double the wait: the next try does it.
             self._leave(key, token)
             raise
         except BaseException:
             # A cancellation while the answer was under way may have left us the lock.
-            await self._release(key, token)
+            await self._release(key, keys, token)
             raise
 
-    async def _wait_for_wake(self, wake: str, seconds: float) -> None:
-        seconds = max(seconds, 0.01)
+    async def _release(self, key: StorageKey, keys: PersonKeys, token: str) -> None:
         try:
-            # The outer limit also covers the wait for one of the few waiting connections.
-            async with asyncio.timeout(seconds + 1):
-                await self._waiting.blpop([wake], timeout=seconds)
-        except TimeoutError:
-            return
-
-    async def _release(self, key: StorageKey, token: str) -> None:
-        keys = keys_of(key)
-        try:
-            await self._unlock(keys=[keys.lock, keys.waiters, keys.wake], args=[token])
+            await self._scripts.run(scripts.UNLOCK, (keys.lock, keys.waiters, keys.wake), (token,))
         except RedisError as error:
             self._leave(key, token)
             log.warning("a conversation's lock is left to its time limit: %s", error)
@@ -273,24 +273,16 @@ class Conversations(BaseStorage, BaseEventIsolation):
         if len(self._orphans) < _MOST_ORPHANS:
             self._orphans.setdefault(key, token)
 
-    async def _keep_renewing(self, key: StorageKey, token: str) -> None:
+    async def _keep_renewing(self, conversation: Conversation) -> None:
         while True:
-            await asyncio.sleep(self._lock_ttl / 3)
+            pause = self._lock_ttl / 3
             try:
-                if not await self._renew(keys=[keys_of(key).lock], args=[token, int(self._lock_ttl * 1000)]):
+                args = (conversation.token, int(self._lock_ttl * 1000))
+                if not await self._scripts.run(scripts.RENEW, (conversation.keys.lock,), args):
                     log.warning("a conversation's lock was lost while its handler runs; its result will not be saved")
                     return
             except RedisError as error:
+                # Sooner again: the failed call took its time, and the lock has only so much left.
+                pause = self._lock_ttl / 10
                 log.warning("a conversation's lock could not be renewed: %s", error)
-
-
-class _Queue:
-    """The people's line in front of one conversation in this process; asyncio's lock is first come, first served."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.length = 0
-
-
-def _dumps(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            await asyncio.sleep(pause)

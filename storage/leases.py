@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from redis.asyncio import Redis
+from storage.redis import Client
 
 # KEYS lease; ARGV owner, ttl (ms).
 _HOLD = """
@@ -24,7 +24,7 @@ return 0
 class Leases:
     """Leases and once-per-period marks of this deployment. Every call raises redis' errors when Redis is down."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Client) -> None:
         """Use this client; it stays the caller's to close."""
         self._redis = redis
         self._hold = redis.register_script(_HOLD)

