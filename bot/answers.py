@@ -22,7 +22,12 @@ def to_answer(method: TelegramMethod[Any], bot: Bot) -> dict[str, Any]:
     The bot's defaults are filled in, what is not set is left out. Raises TypeError for a file upload, which only
     HTTP can carry.
     """
-    return {"method": method.__api_method__, **_fields(method, bot)}
+    return {"method": method.__api_method__, **to_parameters(method, bot)}
+
+
+def to_parameters(method: TelegramMethod[Any], bot: Bot) -> dict[str, Any]:
+    """Return a call's parameters alone. Otherwise as `to_answer`."""
+    return _fields(method, bot)
 
 
 def from_answer(answer: Mapping[str, Any]) -> TelegramMethod[Any]:

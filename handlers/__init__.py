@@ -6,17 +6,20 @@ from aiogram import Router
 
 from handlers import fallback, menu, start
 from handlers.registration import steps
+from handlers.routes import Routes
 
 
 def create_router() -> Router:
     """Build the whole conversation.
 
-    Order matters: a command means the same at every step, so commands stand first; a step's own data comes next; the
-    catch-all takes what no step expected, so it must be last.
+    Order matters: what works at any step stands before the steps' own; the catch-all takes what no step expected, so
+    it must be last.
     """
+    routes = Routes()
+    start.add_to(routes)
+    menu.add_to(routes)
+    steps.add_to(routes)
+    fallback.add_to(routes)
     router = Router(name="conversation")
-    router.include_router(start.create_router())
-    router.include_router(menu.create_router())
-    router.include_router(steps.create_router())
-    router.include_router(fallback.create_router())
+    router.include_routers(routes.router, fallback.create_router())
     return router

@@ -9,9 +9,10 @@ from aiogram.enums import ChatType
 from aiogram.types import ChatMemberUpdated, Message
 
 from handlers import keyboards
-from handlers.filters import InGroup, Private
+from handlers.filters import InGroup
 from handlers.greeting import greet
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.turn import Event, Room, Turn
@@ -22,11 +23,15 @@ from storage.leases import Leases
 GROUP_SILENCE = timedelta(minutes=10)
 
 
+def add_to(routes: Routes) -> None:
+    """Route what is left of a private chat: messages and presses. Added last."""
+    routes.answers.message.register(pending)
+    routes.answers.callback_query.register(pending)
+
+
 def create_router() -> Router:
-    """Route what is left: private messages and presses, groups, blocking. Registered last."""
-    router = Router(name="fallback")
-    router.message.register(pending, Private())
-    router.callback_query.register(pending, Private())
+    """Route what comes from elsewhere: groups, blocking."""
+    router = Router(name="elsewhere")
     router.message.register(point_to_private_chat, InGroup())
     router.my_chat_member.register(note_blocking)
     return router

@@ -6,9 +6,38 @@ from collections.abc import Callable
 
 from aiogram.enums import ChatType
 from aiogram.filters import Filter
+from aiogram.fsm.state import State
 from aiogram.types import CallbackQuery, Message
 
 from handlers.turn import Turn
+
+
+class At(Filter):
+    """At one of these steps."""
+
+    def __init__(self, *states: State) -> None:
+        """Take the steps' states."""
+        self.states = frozenset(state.state for state in states)
+
+    async def __call__(self, event: Message | CallbackQuery, turn: Turn) -> bool:
+        """Pass when the person is there."""
+        return turn.step in self.states
+
+
+class IsCommand(Filter):
+    """A text that begins as commands do."""
+
+    async def __call__(self, message: Message) -> bool:
+        """Pass for those."""
+        return message.text is not None and message.text.startswith("/")
+
+
+class MeansAction(Filter):
+    """A text that stands for a button."""
+
+    async def __call__(self, message: Message, turn: Turn) -> bool:
+        """Pass when the turn understood one."""
+        return turn.action is not None
 
 
 class Private(Filter):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from handlers.screens import Screen
+from locales import Texts
 
 YES = frozenset({"да", "yes", "y", "ага", "ок", "ok"})
 NO = frozenset({"нет", "no", "n"})
@@ -46,11 +48,20 @@ def plain(text: str) -> str:
     return " ".join(words).strip("._+ ")
 
 
+# A label is the same text for everybody, or nearly; what people type is not kept.
+_label = lru_cache(maxsize=2000)(plain)
+
+
+def fixed_labels(texts: Texts) -> frozenset[str]:
+    """Return how every text that is always the same reads as a label, in any language."""
+    return frozenset(plain(text) for text in texts.fixed())
+
+
 def offers_of(screens: Iterable[Screen]) -> tuple[Offer, ...]:
     """Return what these screens put on offer; a link button's action is `link:` and its address."""
     return tuple(
         Offer(
-            labels=tuple(sorted({plain(label) for label in button.labels.values()})),
+            labels=tuple(sorted({_label(label) for label in button.labels.values()})),
             action=f"link:{button.url}" if button.url else button.action,
             answer=button.answer,
         )
@@ -59,15 +70,16 @@ def offers_of(screens: Iterable[Screen]) -> tuple[Offer, ...]:
     )
 
 
-def by_label(text: str, offers: Iterable[Offer]) -> str | None:
-    """Return the action of the button whose full label was typed, in any language."""
-    typed = plain(text)
+def by_label(typed: str, offers: Iterable[Offer]) -> str | None:
+    """Return the action of the button whose full label was typed (as `plain` has it), in any language."""
     return next((offer.action for offer in offers if typed and typed in offer.labels), None)
 
 
-def by_answer(text: str, offers: Sequence[Offer], *, numbered: bool) -> str | None:
-    """Return the action that a bare yes or no, or (where the message numbers its options) a number, stands for."""
-    typed = plain(text)
+def by_answer(typed: str, offers: Sequence[Offer], *, numbered: bool) -> str | None:
+    """Return the action that a bare yes or no, or (where the message numbers its options) a number, stands for.
+
+    `typed` is the text as `plain` has it.
+    """
     answer = "yes" if typed in YES else "no" if typed in NO else ""
     if answer:
         return next((offer.action for offer in offers if offer.answer == answer), None)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery
 
 from handlers import keyboards
-from handlers.filters import Acting, Paused, Private, YesOrNo
+from handlers.filters import Acting, Paused, YesOrNo
 from handlers.moments import duration
 from handlers.reply import Reply
+from handlers.routes import Handler, Routes
 from handlers.screens import Rows, Screen
 from handlers.states import Registration
 from handlers.turn import Event, Turn
@@ -25,24 +23,23 @@ _BEFORE = {
 }
 
 
-def create_router() -> Router:
+def add_to(routes: Routes) -> None:
     """Route the commands, then the buttons that are offered at more than one step."""
-    router = Router(name="menu")
-    commands: dict[str, Callable[..., Awaitable[Reply]]] = {
+    commands: dict[str, Handler] = {
         "back": back, "cancel": cancel, "help": show_help, "language": ask_language,
         "support": support, "privacy": privacy, "delete": ask_delete,
     }  # fmt: skip
     for command, handler in commands.items():
-        router.message.register(handler, Private(), Command(command, ignore_case=True))
-    buttons: dict[str, Callable[..., Awaitable[Reply]]] = {
+        routes.commands.message.register(handler, Command(command, ignore_case=True))
+    buttons: dict[str, Handler] = {
         "back": back, "continue": go_on, "delete": ask_delete, "delete:yes": delete,
         "language:": choose_language, "link:": send_link,
     }  # fmt: skip
     for action, handler in buttons.items():
-        router.message.register(handler, Private(), Acting(action))
-        router.callback_query.register(handler, Private(), Acting(action))
-    router.message.register(stay_paused, Private(), YesOrNo(), Paused())
-    return router
+        routes.button(handler, Acting(action))
+    # Before the steps' buttons too: a no to "continue?" is no answer to the step's own question.
+    routes.buttons.message.register(stay_paused, YesOrNo(), Paused())
+    routes.answer(stay_paused, YesOrNo(), Paused())
 
 
 async def stay_paused(event: Event, turn: Turn) -> Reply:

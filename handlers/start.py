@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from aiogram import Router
 from aiogram.filters import CommandStart
 
-from handlers.filters import Private
 from handlers.greeting import greet
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.turn import Event, Turn
 from storage.accounts import Accounts
 
 
-def create_router() -> Router:
-    """Route `/start` in a private chat."""
-    router = Router(name="start")
-    router.message.register(start, Private(), CommandStart(ignore_case=True))
-    return router
+def add_to(routes: Routes) -> None:
+    """Route `/start`."""
+    routes.commands.message.register(start, CommandStart(ignore_case=True))
 
 
 async def start(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     """Go on where the account stands; a payload nobody knows is ignored and the person goes on."""
     turn.talk.paused = False
-    await turn.locate(await accounts.of(turn.telegram_id))
+    if not turn.is_rebuilt:
+        await turn.locate(await accounts.of(turn.telegram_id))
     return greet(turn)

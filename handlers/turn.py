@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from aiogram.methods import AnswerCallbackQuery, TelegramMethod
 from aiogram.types import CallbackQuery, Message
 from markupsafe import Markup
 
-from handlers.meaning import NO, YES, Offer, by_answer, by_label, offers_of, plain
+from handlers.meaning import NO, YES, Offer, by_answer, by_label, fixed_labels, offers_of, plain
 from handlers.product import Product
 from handlers.reply import Reply
 from handlers.screens import Rows, Screen
@@ -42,7 +42,8 @@ _WITH_REPLY_KEYBOARD = frozenset({Registration.phone.state, Registration.country
 class Step:
     """One pending question: its name, its state, when it is answered, how it is asked.
 
-    `also_offers`: buttons of the step that its prompt does not show, for who types their labels.
+    `also_offers`: buttons of the step that its prompt does not show, for who types their labels. The labels of both
+    are texts without values.
     """
 
     name: str
@@ -62,6 +63,11 @@ class Room:
     steps: tuple[Step, ...]
     done: Callable[[Turn], Screen]
     wake: Callable[[], None]
+    labels: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Frozen for everybody else.
+        object.__setattr__(self, "labels", fixed_labels(self.texts))
 
 
 class Turn(Voice):
@@ -86,6 +92,8 @@ class Turn(Voice):
         self.step: str | None = None
         self.action: str | None = None
         self.is_first = False
+        # Whether the account was read from SQL for this very update.
+        self.is_rebuilt = False
 
     @property
     def telegram_id(self) -> int:
@@ -107,10 +115,12 @@ class Turn(Voice):
         numbered = self.talk.numbered and self.step not in _NO_NUMBERS
         # What was said last comes first; but the pending step's buttons are on the screen too, whatever was said since.
         # A bare yes, no or option number is never a step's own data (an address, a number, a code), so it is safe here.
+        typed = plain(self.text)
         self.action = (
-            by_label(self.text, self.talk.offers)
-            or by_label(self.text, self._step_offers())
-            or by_answer(self.text, self.talk.offers, numbered=numbered)
+            by_label(typed, self.talk.offers)
+            # A step's own labels are fixed texts, so most of what is typed need not be compared with each of them.
+            or (by_label(typed, self._step_offers()) if typed in self.room.labels else None)
+            or by_answer(typed, self.talk.offers, numbered=numbered)
         )
 
     def says(self, answer: Literal["yes", "no"]) -> bool:

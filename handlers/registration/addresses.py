@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from disposable_email_domains import blocklist
@@ -117,8 +118,13 @@ def suggest(address: str) -> str | None:
     local, _, domain = _unwrap(address).lower().rpartition("@")
     if not local or domain in KNOWN:
         return None
-    meant = next((common for common in COMMON if _is_slip(domain, common)), None)
+    meant = _meant(domain)
     return f"{local}@{meant}" if meant else None
+
+
+@lru_cache(maxsize=2000)
+def _meant(domain: str) -> str | None:
+    return next((common for common in COMMON if _is_slip(domain, common)), None)
 
 
 def display(address: str) -> str:

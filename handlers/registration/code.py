@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from aiogram import Router
 from markupsafe import Markup
 
 from handlers import keyboards
-from handlers.filters import Acting, Text
+from handlers.filters import Acting, At, Text
 from handlers.moments import seconds_until
 from handlers.ports import Courier, Schedule
 from handlers.product import Product
 from handlers.registration import numbers
 from handlers.registration.one_time_code import find_code
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.talk import Talk
@@ -32,16 +32,14 @@ TIMELINE = {
 }
 
 
-def create_router() -> Router:
+def add_to(routes: Routes) -> None:
     """Route the help and the resend, then the code itself, then whatever else was typed here."""
-    router = Router(name="code")
-    for action, handler in (("code:help", show_help), ("code:resend", resend)):
-        router.message.register(handler, Registration.code, Acting(action))
-        router.callback_query.register(handler, Registration.code, Acting(action))
-    router.message.register(give_code, Registration.code, Text(lambda text: find_code(text) is not None))
-    router.message.register(offer_change, Registration.code, Text(numbers.looks_like_number))
-    router.message.register(no_code_in_it, Registration.code, Text())
-    return router
+    here = At(Registration.code)
+    routes.button(show_help, here, Acting("code:help"))
+    routes.button(resend, here, Acting("code:resend"))
+    routes.answer(give_code, here, Text(lambda text: find_code(text) is not None))
+    routes.answer(offer_change, here, Text(numbers.looks_like_number))
+    routes.answer(no_code_in_it, here, Text())
 
 
 def prompt(turn: Turn) -> Screen:

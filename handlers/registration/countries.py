@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiogram import Router
-from aiogram.filters import StateFilter
-
 from handlers import keyboards
-from handlers.filters import Acting, Text
+from handlers.filters import Acting, At, Text
 from handlers.registration import country_names, numbers
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.turn import Event, Turn
 
-ASKS_NUMBER = StateFilter(Registration.phone, Registration.country)
+ASKS_NUMBER = At(Registration.phone, Registration.country)
 
 
-def create_router() -> Router:
+def add_to(routes: Routes) -> None:
     """Route the picker's buttons, and a text typed in it that is no number."""
-    router = Router(name="countries")
     for action, handler in (("phone:country", open_picker), ("country:page:", turn_page), ("country:choose:", choose)):
-        router.message.register(handler, ASKS_NUMBER, Acting(action))
-        router.callback_query.register(handler, ASKS_NUMBER, Acting(action))
-    router.message.register(search, Registration.country, Text(is_search))
-    return router
+        routes.button(handler, ASKS_NUMBER, Acting(action))
+    routes.answer(search, At(Registration.country), Text(is_search))
 
 
 def is_search(text: str) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from aiogram import Router
-
 from handlers import keyboards
-from handlers.filters import Acting, Text
+from handlers.filters import Acting, At, Text
 from handlers.greeting import greet
 from handlers.ports import MailDomains
 from handlers.product import Product
 from handlers.registration import addresses
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.talk import Talk
@@ -19,14 +18,12 @@ from storage.accounts import Accounts
 from storage.models import Account
 
 
-def create_router() -> Router:
-    """Route the hint's two buttons, then the address."""
-    router = Router(name="email")
-    for action, handler in (("email:hint", take_hint), ("email:keep", keep_as_typed)):
-        router.message.register(handler, Registration.email, Acting(action))
-        router.callback_query.register(handler, Registration.email, Acting(action))
-    router.message.register(give_address, Registration.email, Text())
-    return router
+def add_to(routes: Routes) -> None:
+    """Route the hint's two buttons, and the address."""
+    here = At(Registration.email)
+    routes.button(take_hint, here, Acting("email:hint"))
+    routes.button(keep_as_typed, here, Acting("email:keep"))
+    routes.answer(give_address, here, Text())
 
 
 def prompt(turn: Turn) -> Screen:

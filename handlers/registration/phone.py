@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from aiogram import Router
-from aiogram.filters import StateFilter
 from aiogram.types import Contact as SharedContact
 from aiogram.types import Message
 
 from handlers import keyboards
-from handlers.filters import Acting, Contact, Text
+from handlers.filters import Acting, At, Contact, Text
 from handlers.ports import Courier
 from handlers.product import Product
 from handlers.registration import country_names, numbers
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.talk import Talk
@@ -21,21 +20,17 @@ from storage.challenges import Challenges
 from storage.errors import NumberTaken
 from storage.models import Account, CodeSent
 
-ASKS_NUMBER = StateFilter(Registration.phone, Registration.country)
-TAKES_CONTACT = StateFilter(Registration.phone, Registration.country, Registration.code)
+ASKS_NUMBER = At(Registration.phone, Registration.country)
+TAKES_CONTACT = At(Registration.phone, Registration.country, Registration.code)
 
 
-def create_router() -> Router:
-    """Route the contact, "this is my number", and a typed number. The picker's router stands before this one."""
-    router = Router(name="phone")
-    router.message.register(give_contact, TAKES_CONTACT, Contact())
-    router.message.register(explain_contact, ASKS_NUMBER, Acting("contact"))
-    router.message.register(prove_mine, TAKES_CONTACT, Acting("phone:mine"))
-    router.callback_query.register(prove_mine, TAKES_CONTACT, Acting("phone:mine"))
-    router.message.register(change_number, TAKES_CONTACT, Acting("phone:change"))
-    router.callback_query.register(change_number, TAKES_CONTACT, Acting("phone:change"))
-    router.message.register(give_number, ASKS_NUMBER, Text())
-    return router
+def add_to(routes: Routes) -> None:
+    """Route the contact, "this is my number", and a typed number. The picker stands before this: see `countries`."""
+    routes.buttons.message.register(explain_contact, ASKS_NUMBER, Acting("contact"))
+    routes.button(prove_mine, TAKES_CONTACT, Acting("phone:mine"))
+    routes.button(change_number, TAKES_CONTACT, Acting("phone:change"))
+    routes.answer(give_number, ASKS_NUMBER, Text())
+    routes.answer(give_contact, TAKES_CONTACT, Contact())
 
 
 def prompt(turn: Turn) -> Screen:

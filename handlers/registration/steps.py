@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from aiogram import Router
-
 from handlers.registration import code, countries, email, phone, terms
+from handlers.routes import Routes
 from handlers.turn import Step
 
 STEPS: tuple[Step, ...] = (email.STEP, terms.STEP, phone.STEP, code.STEP)
 
 
-def create_router() -> Router:
+def add_to(routes: Routes) -> None:
     """Route every step's own data. The picker stands before the phone step: both listen to typed text."""
-    router = Router(name="registration")
     for step in (email, terms, countries, phone, code):
-        router.include_router(step.create_router())
-    return router
+        step.add_to(routes)

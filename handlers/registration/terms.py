@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from aiogram import Router
 from markupsafe import Markup
 
 from handlers import keyboards
-from handlers.filters import Acting, YesOrNo
+from handlers.filters import Acting, At, YesOrNo
 from handlers.product import Product, TermsStyle
 from handlers.reply import Reply
+from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.talk import Talk
@@ -19,14 +19,12 @@ from storage.accounts import Accounts
 from storage.models import Account, AccountStatus, TermsAcceptance
 
 
-def create_router() -> Router:
+def add_to(routes: Routes) -> None:
     """Route the toggle, the submission and the way back from the refusal, pressed, typed, or answered with yes."""
-    router = Router(name="terms")
+    here = At(Registration.terms)
     for action, handler in (("terms:toggle", toggle), ("terms:register", register), ("terms:continue", ask_again)):
-        router.message.register(handler, Registration.terms, Acting(action))
-        router.callback_query.register(handler, Registration.terms, Acting(action))
-    router.message.register(answer, Registration.terms, YesOrNo())
-    return router
+        routes.button(handler, here, Acting(action))
+    routes.answer(answer, here, YesOrNo())
 
 
 def prompt(turn: Turn) -> Screen:
