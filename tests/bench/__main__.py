@@ -1,0 +1,72 @@
+"""`python -m tests.bench`: measure, print, draw. Exits with 1 when anybody did not get through."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from tests.bench.chart import draw
+from tests.bench.plan import Plan
+from tests.bench.profiling import profile
+from tests.bench.report import render
+from tests.bench.running import Bench
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    plan = Plan().quick() if arguments.quick else Plan()
+    plan = replace(
+        plan,
+        contenders=arguments.only or plan.contenders,
+        people=arguments.people or plan.people,
+        rounds=arguments.rounds or plan.rounds,
+        think=arguments.think / 1000,
+        chart=arguments.chart,
+    )
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        if arguments.profile:
+            print(asyncio.run(profile(Path(folder), plan.people[0], plan.seconds)))
+            return 0
+        results = asyncio.run(Bench(plan, Path(folder)).run())
+    print(render(results))
+    if plan.chart and any(contest.race.rounds for contest in results.contests.values()):
+        draw(results, plan.chart)
+        print(f"The chart: {plan.chart}")
+    return 1 if results.failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure this bot (a) beside a stock aiogram bot (b) and the bare floor (c).",
+    )
+    parser.add_argument("--quick", action="store_true", help="a first look in a minute and a half")
+    parser.add_argument("--only", type=_contenders, metavar="a,b,c", help="these contenders alone")
+    parser.add_argument("--people", type=_numbers, metavar="16,200", help="how many people at once")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds for each contender and crowd")
+    parser.add_argument("--think", type=float, default=0.0, metavar="MS", help="how long people read (default 0)")
+    parser.add_argument("--chart", type=Path, default=Path("bench.png"), metavar="FILE", help=".png or .svg")
+    parser.add_argument("--profile", action="store_true", help="run (a) alone under cProfile and print what is hot")
+    return parser
+
+
+def _contenders(text: str) -> tuple[str, ...]:
+    letters = tuple(dict.fromkeys(text.split(",")))
+    if not set(letters) <= {"a", "b", "c"}:
+        raise argparse.ArgumentTypeError("a, b and c are the contenders")
+    return letters
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(number) for number in text.split(","))
+    if not all(0 < number <= 1000 for number in numbers):
+        raise argparse.ArgumentTypeError("1 to 1000 people")
+    return numbers
+
+
+if __name__ == "__main__":
+    sys.exit(main())
