@@ -11,11 +11,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aiogram import Bot, Dispatcher
 from aiogram.fsm.strategy import FSMStrategy
 from aiohttp import web
-from redis.asyncio import Redis
 
 from bot import telegram
 from bot.courier import Courier
@@ -32,6 +32,7 @@ from bot.receive import Receiver
 from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from bot.web import create_web
+from bot.webhook_watch import kept
 from handlers import create_router
 from handlers.ports import SmsGateway
 from handlers.product import Product, TermsStyle
@@ -47,6 +48,7 @@ from storage.expiry import Expiry
 from storage.keys import Keys
 from storage.leases import Leases
 from storage.outbox import Outbox
+from storage.redis import Client
 from storage.sends import Sends
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ log = logging.getLogger(__name__)
 class Stores:
     """Everything that remembers, by the name handlers and jobs know it under."""
 
-    redis: Redis
+    redis: Client
     database: Database
     clock: Clock
     conversations: Conversations
@@ -71,6 +73,10 @@ class Stores:
     async def redis_answers(self) -> None:
         """Raise what the client raises when Redis does not answer."""
         await self.redis.ping()
+
+    async def blocked(self, telegram_id: int) -> None:
+        """Remember that a person takes no messages from the bot."""
+        await self.accounts.mark_blocked(telegram_id, blocked=True, now=self.clock.now())
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,11 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         )  # fmt: skip
         dispatcher = _dispatcher(stores, bot, texts, courier, product)
         words = telegram.OwnWords(texts)
-        receiver = Receiver(bot, dispatcher, stores.conversations, apology=words.apology, notice=words.outage)
+        receiver = Receiver(
+            bot, dispatcher, stores.conversations,
+            apology=words.apology, notice=words.outage, blocked=stores.blocked,
+            limit=settings.updates_per_person, slow_down=words.slow_down,
+        )  # fmt: skip
 
         hooked = settings.webhook_url is not None
         secret = webhook_secret(settings, stores.keys)
@@ -214,9 +224,12 @@ async def _receive(
     settings: Settings, bot: Bot, receiver: Receiver, leases: Leases, owner: str, secret: str, stack: AsyncExitStack
 ) -> asyncio.Task[None] | None:
     """Let updates in, as the last thing to start and the first to stop; returns the polling task, if any."""
-    await telegram.announce(bot, settings)
+    # Nobody waits for it, and it is a call for each language.
+    announcing = asyncio.create_task(telegram.announce(bot, settings), name="announcing")
+    stack.push_async_callback(_given_up, announcing)
     if settings.webhook_url is not None:
-        await telegram.set_webhook(bot, settings.webhook_url, secret)
+        set_webhook = partial(telegram.set_webhook, bot, settings.webhook_url, secret)
+        await stack.enter_async_context(kept(bot, set_webhook))
         return None
     polling = Polling(bot, receiver, leases, owner)
     task = asyncio.create_task(polling.run(), name="polling")
@@ -228,6 +241,11 @@ async def _receive(
 
     stack.push_async_callback(stop)
     return task
+
+
+async def _given_up(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _listen(settings: Settings, application: web.Application, stack: AsyncExitStack) -> int:

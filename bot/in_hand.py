@@ -15,7 +15,7 @@ from aiogram.types import Update
 from pydantic import ValidationError
 
 from bot.answers import from_answer
-from bot.outages import is_harmless, telegram_is_away
+from bot.outages import is_harmless, storage_is_away, telegram_is_away
 from bot.receive import NotNow, Receiver
 
 log = logging.getLogger(__name__)
@@ -151,18 +151,25 @@ class InHand:
         pause = _FIRST_PAUSE
         while True:
             try:
-                await self._bot(method)
+                await self._call(method)
                 return
-            except TelegramForbiddenError as error:
-                log.info("an answer reached nobody: %s", error.message)
-                return
-            except (AiogramError, OSError) as error:
+            except Exception as error:
                 if is_harmless(error):
                     log.info("an answer was pointless by now: %s", error)
                     return
-                if not telegram_is_away(error) or loop.time() > give_up:
+                passes = telegram_is_away(error) or storage_is_away(error)
+                if not passes and not isinstance(error, AiogramError):
+                    raise
+                if not passes or loop.time() > give_up:
                     # As with a webhook response: the refusal changes nothing about what was done.
-                    log.error("an answer was refused: %s", error)
+                    # A database's words may hold what was written.
+                    log.error("an answer was refused: %s", error if isinstance(error, AiogramError) else type(error))
                     return
                 await asyncio.sleep(error.retry_after if isinstance(error, TelegramRetryAfter) else pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _call(self, method: TelegramMethod[Any]) -> None:
+        try:
+            await self._bot(method)
+        except TelegramForbiddenError as error:
+            await self._receiver.reaches_nobody(error)

@@ -80,7 +80,7 @@ class TurnMiddleware(BaseMiddleware):
         talk = Talk(language=language, keyboard=pending)
         turn = Turn(self.room, subject, update, talk, state, self.clock.now())
         await turn.locate(account)
-        turn.is_first = account is None
+        turn.is_first, turn.is_rebuilt = account is None, True
         prompt: Screen = turn.prompt()
         talk.offers = () if prompt.reply_keyboard else offers_of([prompt])
         return turn

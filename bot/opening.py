@@ -7,18 +7,18 @@ import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from bot.failures import StartFailed
 from bot.settings import Settings
 from bot.valkey import Valkey, ValkeyFailed
-from storage.database import Database
+from storage.database import DATABASE_ERRORS, Database
 from storage.migrations import SchemaState, migrate, schema_state
-from storage.redis import connect
+from storage.redis import Client, connect_any
 
 log = logging.getLogger(__name__)
+
+_BEHIND = (SchemaState.EMPTY, SchemaState.OLDER)
 
 
 def database_url(settings: Settings) -> str:
@@ -28,7 +28,7 @@ def database_url(settings: Settings) -> str:
     return f"sqlite:///{settings.data_dir.absolute() / 'bot.db'}"
 
 
-async def open_redis(settings: Settings, stack: AsyncExitStack) -> tuple[Redis, bool]:
+async def open_redis(settings: Settings, stack: AsyncExitStack) -> tuple[Client, bool]:
     """Return a client that answers, and whether its server is embedded. Raises StartFailed."""
     embedded = settings.redis_url is None
     if settings.redis_url is not None:
@@ -41,7 +41,11 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> tuple[Redis, 
             raise StartFailed(str(error)) from error
         stack.push_async_callback(valkey.stop)
         url = valkey.url
-    client = connect(url)
+    try:
+        client = connect_any(url)
+    except ValueError:
+        # Without its words, which may repeat a password.
+        raise StartFailed("REDIS_URL: is not of the right form; see REDIS_URL in README.md") from None
     stack.push_async_callback(client.aclose)
     try:
         await client.ping()
@@ -61,11 +65,13 @@ async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
     try:
         if not database.is_postgresql:
             _lock_file(Path(str(database.url.database)), stack)
-            await migrate(database_url(settings))
         state = await schema_state(database)
-    except (SQLAlchemyError, OSError) as error:
+        if not database.is_postgresql and state in _BEHIND:
+            await migrate(database_url(settings))
+            state = await schema_state(database)
+    except DATABASE_ERRORS as error:
         raise StartFailed(f"DATABASE_URL: the database cannot be used ({_reason(error)})") from error
-    if state in {SchemaState.EMPTY, SchemaState.OLDER}:
+    if state in _BEHIND:
         raise StartFailed("DATABASE_URL: the tables are older than this version; run: python -m bot migrate")
     if state is SchemaState.NEWER:
         raise StartFailed("DATABASE_URL: the tables are newer than this version; run the newer version")

@@ -86,6 +86,7 @@ class Polling:
         try:
             while not self._stopping.is_set():
                 if await self._hold():
+                    log.info("this process polls for updates")
                     await self._poll_while_leading()
                 else:
                     await self._pause(self._lease.total_seconds() / 3)
@@ -118,6 +119,7 @@ class Polling:
                     asking.result()
                 if not self._stopping.is_set() and not await self._hold():
                     # Another one may poll now; what is in hand is finished all the same, under each person's lock.
+                    log.info("this process stands by: the polling lease is not ours any more")
                     self._hand.leave_confirming()
                     return
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiogram import Bot, Dispatcher
@@ -20,6 +20,8 @@ from bot.answers import anew, to_answer
 from bot.outages import is_harmless, lock_is_elsewhere, message_is_gone, reason, storage_is_away, telegram_is_away
 from handlers.reply import Reply
 from storage.conversations import Conversation, Conversations
+from storage.limits import Window
+from storage.pace import TooFast
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,9 @@ class Receiver:
     """Runs each update through the dispatcher inside its person's conversation.
 
     `apology` makes the answer to an update that hit a bug; `notice` the one message for a person who has waited for
-    storage for 30 s. Both must work without SQL and Redis. `monotonic` returns seconds.
+    storage for 30 s. Both must work without SQL and Redis. `blocked` remembers that a person (Telegram id) takes no
+    messages. Beyond `limit` a person's updates are not handled, and `slow_down` makes the one answer: it takes
+    the update, the seconds until the next one is handled and the conversation's data. `monotonic` returns seconds.
     """
 
     def __init__(
@@ -64,6 +68,9 @@ class Receiver:
         *,
         apology: Callable[[Update], TelegramMethod[Any] | None],
         notice: Callable[[Update], TelegramMethod[Any] | None],
+        blocked: Callable[[int], Awaitable[object]],
+        limit: Window,
+        slow_down: Callable[[Update, int, Mapping[str, Any]], TelegramMethod[Any] | None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Use a dispatcher whose storage and events isolation are `conversations`."""
@@ -71,6 +78,9 @@ class Receiver:
         self._dispatcher = dispatcher
         self._conversations = conversations
         self._apology = apology
+        self._blocked = blocked
+        self._limit = limit
+        self._slow_down = slow_down
         self._waiting = _Waiting(bot, notice, monotonic)
 
     def parse(self, raw: dict[str, Any]) -> Update:
@@ -122,9 +132,21 @@ class Receiver:
             if conversation.seen:
                 log.info("update %d was handled before", update.update_id)
                 return conversation.kept_reply
+            if _is_said_in_private(key, update):
+                try:
+                    conversation.pace.take(self._limit)
+                except TooFast as flood:
+                    return await self._refuse(conversation, update, flood)
             answer = await self._work(update, conversation)
             await conversation.save(answer)
             return answer
+
+    async def _refuse(self, conversation: Conversation, update: Update, flood: TooFast) -> dict[str, Any] | None:
+        words = None if flood.told else self._slow_down(update, flood.retry_in, conversation.data)
+        answer = to_answer(words, self._bot) if words else None
+        await conversation.refuse(answer)
+        log.info("update %d comes too fast: handled again in %d s", update.update_id, flood.retry_in)
+        return answer
 
     async def _work(self, update: Update, conversation: Conversation | None) -> dict[str, Any] | None:
         reply: Reply | None = None
@@ -135,7 +157,7 @@ class Receiver:
             return to_answer(reply.last, self._bot) if reply.last else None
         except TelegramForbiddenError as error:
             # The person blocked the bot meanwhile: nothing more can be said, and nothing is lost by that.
-            log.info("update %d is answered to nobody: %s", update.update_id, error.message)
+            await self.reaches_nobody(error)
             return None
         except Exception as error:
             if storage_is_away(error) or lock_is_elsewhere(error) or telegram_is_away(error):
@@ -145,6 +167,18 @@ class Receiver:
             if conversation and reply is None:
                 conversation.discard()
             return self._apologise(update)
+
+    async def reaches_nobody(self, error: TelegramForbiddenError) -> None:
+        """Remember that the person whom a call was for takes none any more; raises what storage raises.
+
+        Their own update about it (my_chat_member) may come later, or never: an account that Telegram has deactivated
+        sends none.
+        """
+        log.info("a call reaches nobody: %s", error.message)
+        chat_id = getattr(error.method, "chat_id", None)
+        # A private chat has its person's id; those of groups and channels are negative.
+        if isinstance(chat_id, int) and chat_id > 0:
+            await self._blocked(chat_id)
 
     def _apologise(self, update: Update) -> dict[str, Any] | None:
         apology = self._apology(update)
@@ -200,6 +234,11 @@ class _Waiting:
                 await self._bot(notice, request_timeout=_NOTICE_WITHIN)
             except (AiogramError, OSError) as error:
                 log.info("a person who waits could not be told: %s", type(error).__name__)
+
+
+def _is_said_in_private(key: StorageKey, update: Update) -> bool:
+    # That somebody has blocked the bot must be learnt however fast they do it; groups have a limit of their own.
+    return key.chat_id == key.user_id and update.my_chat_member is None
 
 
 def _reply(result: object) -> Reply:

@@ -202,3 +202,12 @@ Windows = Annotated[tuple[Window, ...], NoDecode, BeforeValidator(list_of(read_w
 Switch = Annotated[bool, BeforeValidator(read_switch)]
 Link = Annotated[str, BeforeValidator(read_link)]
 ServiceUrl = Annotated[str, BeforeValidator(read_service_url)]
+# A host, or an IPv6 address in brackets, and maybe a port.
+_NODE = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?"
+RedisUrl = Annotated[
+    SecretStr,
+    like(
+        rf"(rediss?://|unix:///).+|redis\+cluster://([^@/?#]*@)?{_NODE}(,{_NODE})*",
+        "write redis://host:6379/0, rediss://host:6379/0, unix:///path or redis+cluster://host1:6379,host2:6379",
+    ),
+]

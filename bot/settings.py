@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot import setting_types as kinds
 from bot.own_secret import SettingsError, own_secret
-from bot.setting_types import Duration, Durations, Link, OneWindow, ServiceUrl, Switch, Windows
+from bot.setting_types import Duration, Durations, Link, OneWindow, RedisUrl, ServiceUrl, Switch, Windows
 from bot.sms_text import spare
 from locales import Texts
 from storage.limits import Limits, Window
@@ -95,6 +95,8 @@ class LimitSettings(BaseSettings):
     outbox_lease: Duration = timedelta(seconds=60)
     # With 1 to 16 s between them a short outage is survived, and a code is still fresh.
     outbox_tries: Annotated[int, _count(1, 20)] = 5
+    # More than a person types or presses; whoever sends more is told to slow down, once, and the rest is not handled.
+    updates_per_person: OneWindow = Window(30, timedelta(seconds=10))
     # What the bot starts itself: the Bot API allows about 30 messages a second in all (Bots FAQ, "broadcasting") ...
     telegram_send_rate: OneWindow = Window(25, timedelta(seconds=1))
     # ... and one a second in a chat.
@@ -159,10 +161,7 @@ class Settings(LimitSettings):
             "write postgresql://user:password@host/name or sqlite:///path",
         ),
     ] = None
-    redis_url: Annotated[
-        SecretStr | None,
-        kinds.like(r"(rediss?://|unix:///).+", "write redis://host:6379/0, rediss://host:6379/0 or unix:///path"),
-    ] = None
+    redis_url: RedisUrl | None = None
     secret_key: SecretStr | None = None
 
     # Sending codes

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
     TelegramAPIError,
@@ -19,12 +18,13 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
-from aiogram.methods import SendMessage, TelegramMethod
+from aiogram.methods import AnswerCallbackQuery, SendMessage, TelegramMethod
 from aiogram.types import BotCommand, Update, User
 
 from bot.failures import StartFailed
 from bot.practice import LocalBotAPI
 from bot.receive import ALLOWED_UPDATES
+from bot.session import Session
 from bot.settings import Settings
 from locales import Texts
 
@@ -44,7 +44,7 @@ async def open_bot(settings: Settings, local: LocalBotAPI | None, stack: AsyncEx
         token, base = settings.bot_token.get_secret_value(), settings.telegram_api_base
     else:
         raise ValueError("there is neither BOT_TOKEN nor a local Bot API server")
-    bot = Bot(token, session=AiohttpSession(api=TelegramAPIServer.from_base(base)))
+    bot = Bot(token, session=Session(api=TelegramAPIServer.from_base(base)))
     stack.push_async_callback(bot.session.close)
     return bot
 
@@ -74,17 +74,20 @@ async def set_webhook(bot: Bot, base: str, secret: str) -> None:
 
 
 async def announce(bot: Bot, settings: Settings) -> None:
-    """Publish the list of commands in every language; without it the bot works all the same."""
+    """Publish the list of commands in every language; without it the bot works all the same, so this raises nothing."""
     texts = Texts(default=settings.default_language)
     try:
-        for language in texts.languages:
-            commands = [
-                BotCommand(command=name, description=texts.plain(language, f"command-{name}")) for name in COMMANDS
-            ]
-            code = None if language == settings.default_language else language
-            await bot.set_my_commands(commands, language_code=code)
+        await asyncio.gather(*(_publish_commands(bot, texts, language, settings) for language in texts.languages))
     except TelegramAPIError as error:
         log.warning("the list of commands could not be published: %s", error.message)
+    except Exception:
+        log.exception("the list of commands could not be published")
+
+
+async def _publish_commands(bot: Bot, texts: Texts, language: str, settings: Settings) -> None:
+    commands = [BotCommand(command=name, description=texts.plain(language, f"command-{name}")) for name in COMMANDS]
+    code = None if language == settings.default_language else language
+    await bot.set_my_commands(commands, language_code=code)
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
@@ -99,7 +102,7 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 
 class OwnWords:
-    """What can be said when neither SQL nor Redis can be asked: the language is the one Telegram names."""
+    """What is said without asking SQL; where Redis is not asked either, the language is the one Telegram names."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
@@ -111,6 +114,18 @@ class OwnWords:
     def outage(self, update: Update) -> TelegramMethod[Any] | None:
         """Return the one message for who has been waiting for storage."""
         return self._say(update, "apology-outage")
+
+    def slow_down(self, update: Update, seconds: int, talk: Mapping[str, Any]) -> TelegramMethod[Any] | None:
+        """Return the answer to who writes too fast; a press is answered too, else its button waits on the screen."""
+        subject = update.message or update.edited_message or update.callback_query
+        person = subject.from_user if subject else None
+        if person is None:
+            return None
+        language = talk.get("language") or self._texts.pick(person.language_code)
+        text = self._texts.plain(language, "flood-slow-down", seconds)
+        if update.callback_query:
+            return AnswerCallbackQuery(callback_query_id=update.callback_query.id, text=text, show_alert=True)
+        return SendMessage(chat_id=person.id, text=text)
 
     def _say(self, update: Update, key: str) -> TelegramMethod[Any] | None:
         subject = update.message or update.edited_message or update.callback_query

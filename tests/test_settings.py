@@ -121,6 +121,9 @@ def test_the_formats_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("HTTP_HOST", "two words", "without spaces"),
         ("DATABASE_URL", "mysql://localhost/x", "postgresql://"),
         ("REDIS_URL", "localhost:6379", "redis://"),
+        ("REDIS_URL", "redis+cluster://", "redis+cluster://host1:6379,host2:6379"),
+        ("REDIS_URL", "redis+cluster://h1,,h2", "redis+cluster://host1:6379,host2:6379"),
+        ("REDIS_URL", "redis+cluster://h1/0", "redis+cluster://host1:6379,host2:6379"),
         ("SECRET_KEY", "too short", "32 characters"),
         ("SMSC_BASE_URL", "http://smsc.ru", "https://"),
         ("SMS_GATEWAYS", "smsc", "SMSC_LOGIN and SMSC_PASSWORD"),
@@ -202,6 +205,22 @@ def test_a_mistake_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None
     )
     assert len(lines) == 5
     assert "hunter2" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache",
+        "rediss://:password@cache:6380/1?ssl_cert_reqs=none",
+        "unix:///run/valkey.sock",
+        "redis+cluster://one",
+        "redis+cluster://bot:p%40w@one:7001,two.example.com:7002,[::1]:7003",
+    ],
+)
+def test_a_server_and_a_cluster_are_written_like_this(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    redis_url = loaded(monkeypatch, REDIS_URL=url).redis_url
+    assert redis_url is not None
+    assert redis_url.get_secret_value() == url
 
 
 def test_secrets_are_absent_from_reprs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,14 @@ class FakeTelegram:
 
     async def answer(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
-        parameters: dict[str, Any] = dict(await request.post())
+        if request.content_type == "application/json":
+            # As a form has them: what is no text is written as JSON.
+            said = (await request.json()).items()
+            parameters: dict[str, Any] = {
+                name: value if isinstance(value, str) else json.dumps(value) for name, value in said
+            }
+        else:
+            parameters = dict(await request.post())
         if request.match_info["token"] != TOKEN:
             status, body = refusal(401, "Unauthorized")
         else:
@@ -101,6 +108,11 @@ class FakeTelegram:
             return 200, {"ok": True, "result": message(1)["message"]}
         if method == "deleteWebhook":
             self.webhook = ""
+        if method == "setWebhook":
+            self.webhook = str(parameters["url"])
+        if method == "getWebhookInfo":
+            info = {"url": self.webhook, "has_custom_certificate": False, "pending_update_count": len(self.queue)}
+            return 200, {"ok": True, "result": info}
         return 200, {"ok": True, "result": True}
 
     async def _get_updates(self, parameters: dict[str, Any]) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from aiogram import Bot, Dispatcher
@@ -17,8 +18,12 @@ from redis.asyncio import Redis
 from bot.receive import Receiver
 from handlers.reply import Reply
 from storage.conversations import Conversations
+from storage.limits import Window
 from storage.redis import connect
 from tests.bot.fake_telegram import FakeTelegram
+
+# More than any test sends.
+UNHURRIED = Window(1000, timedelta(seconds=10))
 
 Handler = Callable[[Message], Awaitable[Reply | TelegramMethod[Any] | None]]
 
@@ -41,7 +46,7 @@ def say(text: str, person: int = 7) -> SendMessage:
 class SmallBot:
     """Counts each person's messages in the conversation; `on` adds a handler for one text."""
 
-    def __init__(self, bot: Bot, redis: Redis, **options: Any) -> None:
+    def __init__(self, bot: Bot, redis: Redis, limit: Window = UNHURRIED, **options: Any) -> None:
         self.bot = bot
         self.conversations = Conversations(redis)
         self.dispatcher = Dispatcher(storage=self.conversations, events_isolation=self.conversations)
@@ -49,6 +54,9 @@ class SmallBot:
         self.handled: list[tuple[int, str]] = []
         self.running: set[int] = set()
         self.overlapped = False
+        self.blocked: list[int] = []
+        # Raised instead of remembering who has blocked the bot.
+        self.forgetful: Exception | None = None
         self._router_of_specials: dict[str, Handler] = {}
         self.dispatcher.message.register(self._message)
         self.dispatcher.callback_query.register(self._press)
@@ -58,6 +66,9 @@ class SmallBot:
             self.conversations,
             apology=lambda update: say("что-то сломалось", _person(update)),
             notice=lambda update: say("подождите", _person(update)),
+            blocked=self._remember_blocked,
+            limit=limit,
+            slow_down=lambda update, seconds, data: say(f"подождите {seconds} с", _person(update)),
             monotonic=lambda: self.now,
             **options,
         )
@@ -84,6 +95,11 @@ class SmallBot:
     async def _press(self, event: CallbackQuery, state: FSMContext) -> Any:
         assert isinstance(event.message, Message)
         return await self._message(event.message.model_copy(update={"text": event.data}), state)
+
+    async def _remember_blocked(self, person: int) -> None:
+        if self.forgetful is not None:
+            raise self.forgetful
+        self.blocked.append(person)
 
     async def handle(self, raw: dict[str, Any]) -> dict[str, Any] | None:
         return await self.receiver.handle(self.receiver.parse(raw))

@@ -198,6 +198,27 @@ async def test_an_answer_that_nobody_takes_is_let_go(failure: Any, telegram: Fak
     await telegram.put(message(1, "раз"), message(2, "два"))
     await telegram.until(lambda: not telegram.queue)
     assert telegram.texts == ["2: два"]
+    assert replica.small.blocked == ([7] if failure[0] == 403 else [])
+
+
+async def test_f35_with_sql_down_an_answer_to_who_blocked_the_bot_waits_until_it_is_remembered(
+    telegram: FakeTelegram, replica: Replica
+) -> None:
+    refused = 0
+
+    def fail(method: str, parameters: dict[str, Any]) -> Any:
+        nonlocal refused
+        if parameters.get("text") != "1: раз":
+            return None
+        refused += 1
+        replica.small.forgetful = ConnectionRefusedError() if refused < 3 else None
+        return refusal(403, "Forbidden: bot was blocked by the user")
+
+    telegram.fail = fail
+    await telegram.put(message(1, "раз"), message(2, "два"))
+    await telegram.until(lambda: not telegram.queue)
+    assert (replica.small.blocked, refused) == ([7], 3)
+    assert telegram.texts == ["2: два"]
 
 
 async def test_an_update_that_is_not_understood_takes_nobody_with_it(

@@ -317,12 +317,57 @@ async def test_f34_telegram_that_fails_leaves_the_update_for_later(
         await small.handle(message(1, "оба"))
 
 
-async def test_f35_a_person_who_blocked_the_bot_is_acknowledged(small: SmallBot, telegram: FakeTelegram) -> None:
+BLOCKED = refusal(403, "Forbidden: bot was blocked by the user")
+
+
+async def test_f35_a_person_who_blocked_the_bot_is_acknowledged_and_remembered(
+    small: SmallBot, telegram: FakeTelegram
+) -> None:
     small.on("оба", both)
-    telegram.fail = lambda method, parameters: refusal(403, "Forbidden: bot was blocked by the user")
+    telegram.fail = lambda method, parameters: BLOCKED
     assert await small.handle(message(1, "оба")) is None
+    assert small.blocked == [7]
     telegram.fail = lambda method, parameters: None
     assert text_of(await small.handle(message(2))) == "2: привет"
+    assert small.blocked == [7]
+
+
+async def test_f35_a_call_that_a_handler_makes_itself_is_remembered_too(
+    small: SmallBot, telegram: FakeTelegram
+) -> None:
+    async def calls(_: Message) -> Reply:
+        await small.bot(say("раз"))
+        return Reply()
+
+    small.on("сам", calls)
+    telegram.fail = lambda method, parameters: BLOCKED
+    assert await small.handle(message(1, "сам")) is None
+    assert small.blocked == [7]
+
+
+async def test_f35_a_group_that_shut_the_bot_out_is_no_person_who_blocked_it(
+    small: SmallBot, telegram: FakeTelegram
+) -> None:
+    async def to_group(_: Message) -> Reply:
+        return Reply(before=(say("раз", -5),))
+
+    small.on("группа", to_group)
+    telegram.fail = lambda method, parameters: refusal(403, "Forbidden: bot was kicked from the group chat")
+    assert await small.handle(message(1, "группа", chat={"id": -5, "type": "group", "title": "Г"})) is None
+    assert small.blocked == []
+
+
+async def test_f35_with_sql_down_who_blocked_the_bot_is_remembered_later(
+    small: SmallBot, telegram: FakeTelegram
+) -> None:
+    small.on("оба", both)
+    telegram.fail = lambda method, parameters: BLOCKED
+    small.forgetful = away()
+    with pytest.raises(NotNow):
+        await small.handle(message(1, "оба"))
+    small.forgetful = None
+    assert await small.handle(message(1, "оба")) is None
+    assert small.blocked == [7]
 
 
 @pytest.mark.parametrize(

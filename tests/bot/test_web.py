@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiogram.types import Message
+from aiogram.types import Message, Update
 from aiohttp import ClientSession, web
 from redis.asyncio import Redis
 
@@ -98,6 +98,27 @@ async def test_t13_ten_deliveries_in_parallel_have_one_effect_and_one_answer(sit
     assert {(status, body) for status, body, _ in answers} == {(200, answers[0][1])}
     assert json.loads(answers[0][1])["text"] == "1: привет"
     assert len(small.handled) == 1
+
+
+async def test_f32_twenty_messages_in_parallel_requests_are_handled_in_the_order_they_arrived(
+    site: Site, small: SmallBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived: list[str] = []
+    handle = small.receiver.handle
+
+    async def watched(update: Update) -> dict[str, Any] | None:
+        assert update.message is not None
+        arrived.append(update.message.text or "")
+        return await handle(update)
+
+    monkeypatch.setattr(small.receiver, "handle", watched)
+    answers = await asyncio.gather(*(site.post(message(number, str(number))) for number in range(1, 21)))
+    assert [text for _, text in small.handled] == arrived
+    assert sorted(map(int, arrived)) == list(range(1, 21))
+    # Each request has the answer to its own update, and tells its place in the line.
+    told = [json.loads(body)["text"] for _, body, _ in answers]
+    assert told == [f"{arrived.index(str(number)) + 1}: {number}" for number in range(1, 21)]
+    assert not small.overlapped
 
 
 async def test_an_older_duplicate_is_acknowledged_with_an_empty_answer(site: Site) -> None:

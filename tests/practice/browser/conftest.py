@@ -10,11 +10,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.practice.browser.chromium import INSTALL, chromium, path_of_chromium
 from tests.practice.browser.visitor import Visitor
 from tests.process.bot_process import BotProcess
+
+# Milliseconds: a loaded machine takes its time, and what never comes is still found out.
+expect.set_options(timeout=20_000)
 
 # A mistake an operator may make: Telegram refuses a button with such an address, so /help is never answered.
 BROKEN = {"VIDEO_URL": "https://intranet/video"}
