@@ -67,6 +67,8 @@ def _serve(settings: Settings) -> None:
     load_aiogram()
     from bot.app import serve
 
+    gc.freeze()
+    gc.set_threshold(5000, 20, 50)
     gc.enable()
     asyncio.run(serve(settings))
 

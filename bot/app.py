@@ -33,7 +33,7 @@ from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from bot.web import create_web
 from bot.webhook_watch import kept
-from handlers import create_router
+from handlers import create_routers
 from handlers.ports import SmsGateway
 from handlers.product import Product, TermsStyle
 from handlers.registration import done, steps
@@ -216,7 +216,7 @@ def _dispatcher(stores: Stores, bot: Bot, texts: Texts, courier: Courier, produc
     )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock))
-    dispatcher.include_router(create_router())
+    dispatcher.include_routers(*create_routers())
     return dispatcher
 
 

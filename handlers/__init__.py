@@ -9,8 +9,8 @@ from handlers.registration import steps
 from handlers.routes import Routes
 
 
-def create_router() -> Router:
-    """Build the whole conversation.
+def create_routers() -> tuple[Router, ...]:
+    """Build the whole conversation: routers to include in this order, side by side (each level is paid per update).
 
     Order matters: what works at any step stands before the steps' own; the catch-all takes what no step expected, so
     it must be last.
@@ -20,6 +20,4 @@ def create_router() -> Router:
     menu.add_to(routes)
     steps.add_to(routes)
     fallback.add_to(routes)
-    router = Router(name="conversation")
-    router.include_routers(routes.router, fallback.create_router())
-    return router
+    return (*routes.in_order, fallback.create_router())

@@ -25,19 +25,19 @@ class At(Filter):
 
 
 class IsCommand(Filter):
-    """A text that begins as commands do."""
+    """A text in a private chat that begins as commands do."""
 
-    async def __call__(self, message: Message) -> bool:
+    async def __call__(self, message: Message, turn: Turn | None = None) -> bool:
         """Pass for those."""
-        return message.text is not None and message.text.startswith("/")
+        return turn is not None and turn.text.startswith("/")
 
 
 class MeansAction(Filter):
-    """A text that stands for a button."""
+    """A text in a private chat that stands for a button."""
 
-    async def __call__(self, message: Message, turn: Turn) -> bool:
+    async def __call__(self, message: Message, turn: Turn | None = None) -> bool:
         """Pass when the turn understood one."""
-        return turn.action is not None
+        return turn is not None and turn.action is not None
 
 
 class Private(Filter):

@@ -21,16 +21,19 @@ class Routes:
     """The routers of a private chat. Within each one what is registered first is asked first."""
 
     def __init__(self) -> None:
-        self.router = Router(name="private chat")
         self.commands = Router(name="commands")
         self.buttons = Router(name="buttons")
         self.answers = Router(name="answers")
-        self.router.message.filter(Private())
-        self.router.callback_query.filter(Private())
         self.commands.message.filter(IsCommand())
         self.buttons.message.filter(MeansAction())
-        # A command means the same at every step; a typed label is a press; what no step expected comes last.
-        self.router.include_routers(self.commands, self.buttons, self.answers)
+        self.buttons.callback_query.filter(Private())
+        self.answers.message.filter(Private())
+        self.answers.callback_query.filter(Private())
+
+    @property
+    def in_order(self) -> tuple[Router, ...]:
+        """A command means the same at every step; a typed label is a press; what no step expected comes last."""
+        return (self.commands, self.buttons, self.answers)
 
     def button(self, handler: Handler, *filters: Filter) -> None:
         """Route a press, and the same button's label or answer when it is typed."""

@@ -14,7 +14,7 @@ from aiogram import Dispatcher, Router
 from aiogram.dispatcher.event.handler import CallableObject
 from aiogram.fsm.state import State
 
-from handlers import create_router
+from handlers import create_routers
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 120
@@ -98,7 +98,7 @@ def called(router: Router) -> Iterator[CallableObject]:
 def test_nothing_of_the_conversation_runs_in_a_thread() -> None:
     """Types are built on the loop's thread alone: pydantic builds a type on two threads at once wrongly."""
     dispatcher = Dispatcher()
-    dispatcher.include_router(create_router())
+    dispatcher.include_routers(*create_routers())
     everything = list(called(dispatcher))
     assert len(everything) > 50
     # A bare state as a filter only compares names.

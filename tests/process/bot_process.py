@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -49,10 +50,18 @@ class BotProcess:
         self.output = folder / "bot.out"
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
+        self._is_up = False
+        self._log_of_this_run = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs and has answered since its start."""
+        return self._is_up and self._process is not None and self._process.returncode is None
 
     async def start(self, timeout: float = 60) -> None:
         """Start and wait until /healthz answers 200; raises AssertionError with the log when it ends instead."""
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        self._log_of_this_run = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as errors, self.output.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "bot", env=environment | self._settings, stdout=output, stderr=errors
@@ -61,6 +70,7 @@ class BotProcess:
             while not await self._is_healthy(session):
                 assert self._process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.1)
+        self._is_up = True
 
     async def _is_healthy(self, session: aiohttp.ClientSession) -> bool:
         try:
@@ -72,6 +82,12 @@ class BotProcess:
     def log_says(self, words: str) -> int:
         """Return how often these words are in the log."""
         return self.log.read_text().count(words)
+
+    def last_said(self, words: str) -> str:
+        """Return the moment (ISO 8601) of the newest line with these words since its start, "" when there is none."""
+        log = self.log.read_bytes()[self._log_of_this_run :].decode(errors="replace")
+        lines = [line for line in log.splitlines() if words in line]
+        return str(json.loads(lines[-1])["timestamp"]) if lines else ""
 
     async def fails(self) -> tuple[int, list[str]]:
         """Run until it ends by itself; returns its exit code and the lines of its stderr."""
@@ -87,12 +103,19 @@ class BotProcess:
     async def kill(self) -> None:
         """End it as a power cut would: SIGKILL."""
         assert self._process is not None
+        self._is_up = False
         self._process.kill()
         await self._process.wait()
+
+    async def end(self) -> None:
+        """Kill it if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
 
     async def stop(self) -> float:
         """End it with SIGTERM; returns how many seconds that took."""
         assert self._process is not None
+        self._is_up = False
         began = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):
@@ -107,5 +130,4 @@ class BotProcess:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.returncode is None:
-            await self.kill()
+        await self.end()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import aiohttp
 from redis.asyncio import Redis
 
 from tests.journeys.stage import Outside, Registrant
@@ -104,19 +103,6 @@ async def test_f28_redis_flushed_in_each_step_and_the_person_goes_on(
         await redis.flushall()
         await ira.finishes()
         assert len(outside.smsc.messages) == 1
-
-
-async def test_t12_a_forged_webhook_has_no_effect(outside: Outside, tmp_path: Path) -> None:
-    async with bot_process(outside, "webhook", tmp_path) as bot, aiohttp.ClientSession() as session:
-        url = f"http://127.0.0.1:{bot.port}/telegram"
-        sender = {"id": 1, "is_bot": False, "first_name": "E"}
-        message = {"message_id": 1, "date": 1, "chat": {"id": 1, "type": "private"}, "from": sender, "text": "/start"}
-        for headers in ({}, {"X-Telegram-Bot-Api-Secret-Token": "guess"}):
-            async with session.post(url, json={"update_id": 1, "message": message}, headers=headers) as response:
-                assert response.status == 401
-        assert not [call for call in outside.api.calls if call.method == "sendMessage"]
-        ira = outside.someone()
-        await ira.registers()
 
 
 async def test_a_second_process_on_one_sqlite_file_is_refused_with_one_line(tmp_path: Path) -> None:

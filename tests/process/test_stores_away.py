@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -22,74 +21,17 @@ import pytest
 from bot.practice.updates import Update
 from bot.valkey import Valkey
 from tests.fakes.smsc import Fault
-from tests.journeys.stage import Outside, Registrant
+from tests.journeys.stage import Outside
 from tests.process.bot_process import BotProcess, forgive_harmless
 from tests.process.conftest import SECRET, bot_process
+from tests.process.walker import STEPS, Walker
 from tests.waiting import until
 
-STEPS = ("start", "email", "tick", "register", "number", "code")
 PEOPLE = 12
 # Seconds: the webhook's Retry-After and the polling lease are shorter, a Redis that hangs is given up after nine.
 NOTICED_WITHIN = 30
-# The lock of a conversation that was open when Redis went, or was asked for while it hung, ends by itself after 30 s.
+# The lock of a conversation that was open when Redis went, or was asked for while it hung, ends by itself after 10 s.
 LOCKS_END_WITHIN = 45
-
-
-class Walker:
-    """A person who does every step of the registration once and repeats nothing."""
-
-    def __init__(self, ira: Registrant) -> None:
-        self.ira = ira
-        self.done = 0
-
-    @property
-    def next(self) -> str:
-        return STEPS[self.done]
-
-    async def acts(self) -> None:
-        """Do the next step without waiting for its answer."""
-        ira, step = self.ira, self.next
-        self.done += 1
-        match step:
-            case "start":
-                await ira.person.send("/start")
-            case "email":
-                await ira.person.send(ira.email)
-            case "tick":
-                await ira.person.press(ira.label("terms-consent"))
-            case "register":
-                await ira.person.press(ira.label("button-register"))
-            case "number":
-                await ira.person.send(ira.phone)
-            case "code":
-                await ira.person.send(await ira.code())
-
-    def is_answered(self) -> bool:
-        """Whether the newest message is what comes after the step done last."""
-        if self.done == 0:
-            return True
-        if not self.ira.heard():
-            return False
-        step = STEPS[self.done - 1]
-        if step == "tick":
-            return self.ira.label("terms-consent-ticked") in self.ira.person.answers[-1].labels
-        key = {"start": "email-prompt", "email": "terms-prompt", "register": "phone-prompt", "number": "code-prompt"}
-        return self.ira.said(self.ira.last(), f"registration-{key.get(step, 'done')}")
-
-    async def is_heard(self, seconds: float) -> None:
-        """Wait until the step done last is answered and taken."""
-        await self.ira.stage.api.until(self.is_answered, seconds)
-        await self.ira.person.settled(seconds)
-
-    async def walks(self, steps: int) -> None:
-        """Go on until so many steps are done."""
-        while self.done < steps:
-            await self.acts()
-            await self.is_heard(10)
-
-    def story(self) -> list[str]:
-        """What the bot said, without what differs from person to person."""
-        return [re.sub(r"\d", "0", text) for text in self.ira.heard()]
 
 
 @dataclass(frozen=True)
@@ -198,7 +140,7 @@ class Scene:
             assert walker.story() == undisturbed
         for walker in self.early:
             # Said, and not noted when the store went: Telegram offers no way to say a thing at most and at least once.
-            assert [text for text, _ in itertools.groupby(walker.story())] == undisturbed
+            assert walker.story_told_once() == undisturbed
         assert sorted(sms.number for sms in self.outside.smsc.messages[1:]) == sorted(w.ira.phone for w in self.people)
         said_again = sum(len(walker.story()) - len(undisturbed) for walker in self.early)
         print(f"{self.transport}: {said_again} texts said again, refused harmlessly: {forgive_harmless(self.api)}")
