@@ -24,59 +24,27 @@ from bot.gateways import chosen_gateways, sms_gateways
 from bot.gateways.mail_domains import DnsMailDomains
 from bot.jobs import Jobs
 from bot.middlewares import TurnMiddleware
-from bot.opening import open_database, open_redis
 from bot.outgoing import create_courier
 from bot.polling import Polling
 from bot.practice.ground import Practice, practising
+from bot.product import product_of
 from bot.receive import Receiver
 from bot.schedule import OutboxSchedule
 from bot.settings import Settings
+from bot.stores import Stores, open_stores
 from bot.web import create_web
 from bot.webhook_watch import kept
 from handlers import create_routers
 from handlers.ports import SmsGateway
-from handlers.product import Product, TermsStyle
+from handlers.product import Product
 from handlers.registration import done, steps
 from handlers.turn import Room
 from locales import Texts
-from storage.accounts import Accounts
-from storage.challenges import Challenges
 from storage.clock import Clock
-from storage.conversations import Conversations
-from storage.database import Database, DatabaseClock
-from storage.expiry import Expiry
 from storage.keys import Keys
 from storage.leases import Leases
-from storage.outbox import Outbox
-from storage.redis import Client
-from storage.sends import Sends
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Everything that remembers, by the name handlers and jobs know it under."""
-
-    redis: Client
-    database: Database
-    clock: Clock
-    conversations: Conversations
-    leases: Leases
-    keys: Keys
-    accounts: Accounts
-    challenges: Challenges
-    outbox: Outbox
-    sends: Sends
-    expiry: Expiry
-
-    async def redis_answers(self) -> None:
-        """Raise what the client raises when Redis does not answer."""
-        await self.redis.ping()
-
-    async def blocked(self, telegram_id: int) -> None:
-        """Remember that a person takes no messages from the bot."""
-        await self.accounts.mark_blocked(telegram_id, blocked=True, now=self.clock.now())
 
 
 @dataclass(frozen=True)
@@ -122,7 +90,7 @@ async def _until(event: asyncio.Event) -> None:
 async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[App]:
     """Serve inside the block. Parts start in the order they need each other and stop in reverse."""
     async with AsyncExitStack() as stack:
-        stores = await _open_stores(settings, clock, stack)
+        stores = await open_stores(settings, clock, stack)
         practice = await _open_practice(settings, stack)
         bot = await telegram.open_bot(settings, practice.api if practice else None, stack)
         me = await telegram.introduce(bot)
@@ -157,25 +125,6 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         serving = await _receive(settings, bot, receiver, stores.leases, owner, secret, stack)
         log.info("serving @%s by %s on port %d", me.username, "webhook" if hooked else "polling", port)
         yield App(bot, stores, courier, jobs, receiver, practice, port, serving)
-
-
-async def _open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitStack) -> Stores:
-    redis, embedded = await open_redis(settings, stack)
-    database = await open_database(settings, stack)
-    now = clock or await _database_clock(database)
-    conversations, leases = Conversations(redis), Leases(redis)
-    stack.push_async_callback(conversations.close)
-    if embedded:
-        # Nobody else uses this store: what a killed predecessor held is nobody's.
-        await conversations.drop_locks()
-        await leases.drop_held()
-    limits, keys = settings.limits(), Keys(settings.secret())
-    return Stores(
-        redis=redis, database=database, clock=now, conversations=conversations, leases=leases, keys=keys,
-        accounts=Accounts(database, keys, limits, settings.terms_version),
-        challenges=Challenges(database, keys, limits, settings.terms_version),
-        outbox=Outbox(database, limits), sends=Sends(database, keys, limits), expiry=Expiry(database, limits),
-    )  # fmt: skip
 
 
 async def _open_practice(settings: Settings, stack: AsyncExitStack) -> Practice | None:
@@ -262,39 +211,7 @@ async def _listen(settings: Settings, application: web.Application, stack: Async
     return int(runner.addresses[0][1])
 
 
-async def _database_clock(database: Database) -> Clock:
-    clock = DatabaseClock(database)
-    await clock.refresh()
-    return clock
-
-
 def webhook_secret(settings: Settings, keys: Keys) -> str:
     """Return WEBHOOK_SECRET, or one derived from SECRET_KEY: the same on every replica."""
     given = settings.webhook_secret
     return given.get_secret_value() if given else keys.derive("webhook secret").hex()
-
-
-def product_of(settings: Settings, bot_username: str) -> Product:
-    """Return what the settings mean to the conversation."""
-    return Product(
-        name=settings.product_name,
-        bot_username=bot_username,
-        start_url=settings.start_url,
-        terms_url=settings.terms_url,
-        terms_version=settings.terms_version,
-        terms_style=TermsStyle(settings.terms_style),
-        restore_password_url=settings.restore_password_url,
-        support_url=settings.support_url,
-        help_url=settings.help_url,
-        video_url=settings.video_url,
-        privacy_url=settings.privacy_url,
-        phone_reason=settings.phone_reason,
-        countries=settings.countries,
-        number_types=frozenset(settings.number_types),
-        contact_needs_code=settings.code_for_own_contact == "always",
-        reveal_existing=settings.existing_account_notice == "immediately",
-        time_zone=settings.time_zone,
-        code_length=settings.code_length,
-        unconfirmed_lifetime=settings.unconfirmed_lifetime,
-        check_mail_domains=settings.email_mx_check,
-    )

@@ -17,13 +17,13 @@ from aiogram.methods import SendMessage
 from pydantic import SecretStr
 
 from bot import courier as courier_module
-from bot.app import product_of
 from bot.courier import Courier
 from bot.deliveries import delay
 from bot.gateways.smsc import Smsc
 from bot.outgoing import create_courier
 from bot.pace import Pace
 from bot.practice import LocalBotAPI
+from bot.product import product_of
 from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from handlers.ports import (
