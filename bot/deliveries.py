@@ -142,8 +142,8 @@ class CodeDelivery:
     ) -> None:
         now = self._clock.now()
         told = Told(dispatch.telegram_id, dispatch.language, notice) if notice else None
-        await _insist(lambda: self._sends.settle(dispatch.send_id, state, now, provider_id, price, told))
-        await self._outbox.done(item.id, self._owner)
+        held = (item.id, self._owner)
+        await _insist(lambda: self._sends.settle(dispatch.send_id, state, now, provider_id, price, told, held))
 
 
 async def _ask(gateway: SmsGateway, number: str, text: str, send_id: UUID) -> SendResult:

@@ -13,7 +13,7 @@ from bot.failures import StartFailed
 from bot.settings import Settings
 from bot.valkey import Valkey, ValkeyFailed
 from storage.database import DATABASE_ERRORS, Database
-from storage.migrations import SchemaState, migrate, schema_state
+from storage.migrations import SchemaState, migrate_apart, schema_state
 from storage.redis import Client, connect_any
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
             _lock_file(Path(str(database.url.database)), stack)
         state = await schema_state(database)
         if not database.is_postgresql and state in _BEHIND:
-            await migrate(database_url(settings))
+            await migrate_apart(database_url(settings))
             state = await schema_state(database)
     except DATABASE_ERRORS as error:
         raise StartFailed(f"DATABASE_URL: the database cannot be used ({_reason(error)})") from error

@@ -5,10 +5,8 @@ Everything else is a bug, and repeating it would only block the person for ever.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
-import asyncpg
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramBadRequest,
@@ -19,15 +17,10 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 from redis import exceptions as redis
-from sqlalchemy import exc as sql
 
 from storage.conversations import Busy, LockLost
+from storage.errors import StorageAway
 
-# SQLSTATE classes and codes (PostgreSQL, appendix A): connection lost, resources, shutting down or starting up,
-# serialization failure and deadlock, read-only standby, I/O. The last three are met while connecting only: the password
-# is being changed, the database restored or renamed, or closed to connections; an operator does all that to live bots.
-_POSTGRES_AWAY = ("08", "53", "57P", "40001", "40P01", "25006", "58", "28", "3D", "55000")
-_SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_READONLY")
 _TELEGRAM_AWAY = (
     TelegramNetworkError,
     TelegramServerError,
@@ -56,7 +49,7 @@ def storage_is_away(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """Return why storage is away, in one line without a statement's parameters (they are personal data)."""
     cause = next(cause for cause in _causes(error) if _is_away(cause))
-    if isinstance(cause, sql.DBAPIError) and cause.orig is not None:
+    if isinstance(cause, StorageAway):
         cause = cause.orig
     return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
 
@@ -86,8 +79,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        if isinstance(error, sql.StatementError) and error.orig is not None:
-            yield error.orig
         error = error.__cause__
 
 
@@ -95,15 +86,5 @@ def _is_away(error: BaseException) -> bool:
     if isinstance(error, redis.RedisError):
         # Refusals too: a full disk or memory, a replica that became read-only. A value of a wrong type is our mistake.
         return not isinstance(error, redis.DataError)
-    if isinstance(error, sql.DBAPIError):
-        return error.connection_invalidated
-    if isinstance(error, sqlite3.Error):
-        # Not every OperationalError: "no such table" would stay for ever.
-        return str(getattr(error, "sqlite_errorname", "")).startswith(_SQLITE_AWAY)
-    if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate or "").startswith(_POSTGRES_AWAY)
-    if isinstance(error, asyncpg.InterfaceError):
-        # "connection is closed"; those about a query's argument are ValueErrors too.
-        return not isinstance(error, ValueError)
     # TimeoutError of Python is an OSError; a connection that was refused or cut is one too.
-    return isinstance(error, sql.TimeoutError | redis.RedisClusterException | OSError)
+    return isinstance(error, StorageAway | redis.RedisClusterException | OSError)

@@ -38,8 +38,8 @@ def add_to(routes: Routes) -> None:
     for action, handler in buttons.items():
         routes.button(handler, Acting(action))
     # Before the steps' buttons too: a no to "continue?" is no answer to the step's own question.
-    routes.buttons.message.register(stay_paused, YesOrNo(), Paused())
-    routes.answer(stay_paused, YesOrNo(), Paused())
+    routes.buttons.message.register(stay_paused, Paused(), YesOrNo())
+    routes.answer(stay_paused, Paused(), YesOrNo())
 
 
 async def stay_paused(event: Event, turn: Turn) -> Reply:

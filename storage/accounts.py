@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from storage.confirmation import Confirmation
+from storage.confirmation import HERE, Confirmation
 from storage.database import Database
 from storage.errors import AddressTaken
 from storage.keys import Keys
@@ -21,7 +21,7 @@ from storage.statements import Connection, Statement
 from storage.tables import LookupKind, accounts, terms_acceptances
 
 _mine = sa.update(accounts).where(accounts.c.telegram_id == sa.bindparam("person"))
-_SET_LANGUAGE = Statement(_mine, sets=("language",))
+_SET_LANGUAGE = Statement(_mine, sets=("language", *HERE))
 _SET_BLOCKED = Statement(_mine, sets=("blocked_at",))
 
 
@@ -59,7 +59,7 @@ class Accounts:
             if account is None:
                 account = await self._create(conn, update.telegram_id, language, email, acceptance, now)
             else:
-                values = {"language": language, "terms_version": acceptance.version, "terms_accepted_at": now}
+                values = {"language": language, "terms_version": acceptance.version, "terms_accepted_at": now} | HERE
                 if account.email is None and account.status is AccountStatus.PENDING:
                     values |= {"email": email, "email_verified": False}
                 await change(conn, accounts, account.id, **values)
@@ -103,7 +103,7 @@ class Accounts:
         """Remember the person's language; nothing to do while there is no account."""
 
         async def work(conn: Connection) -> None:
-            await conn.execute(_SET_LANGUAGE, person=update.telegram_id, language=language)
+            await conn.execute(_SET_LANGUAGE, person=update.telegram_id, language=language, **HERE)
 
         await self._database.write(update, work)
 
@@ -151,6 +151,6 @@ class Accounts:
         if verified or confirmed:
             await self._confirmation.lock_rivals(conn, account, email, account.phone)
             displaced = await self._confirmation.take_address(conn, account, email, now, confirming=confirmed)
-        await change(conn, accounts, account.id, email=email, email_verified=verified)
+        await change(conn, accounts, account.id, email=email, email_verified=verified, **HERE)
         progress = await self._confirmation.complete(conn, account, now)
         return replace(progress, displaced=tuple(dict.fromkeys((*displaced, *progress.displaced))))

@@ -23,7 +23,7 @@ from storage.rows import change
 from storage.statements import Connection, Rows, Statement
 from storage.tables import IS_ASKED, ChallengeState, accounts, challenges
 
-# No account has it: version 4 ids are random and never all zeros.
+# No account has it: an id is never all zeros.
 _NOBODY = UUID(int=0)
 
 
@@ -37,6 +37,8 @@ class _Rival:
     expires_at: datetime
 
 
+HERE: dict[str, object] = {"blocked_at": None}
+"""Who writes to the bot does not block it: what a courier learnt late, when they were back already, ends with this."""
 _NO_ADDRESS = {"email": None, "email_verified": False}
 _NO_NUMBER = {"phone": None, "phone_proof": None, "phone_proven_at": None}
 _CONFIRMED = accounts.c.status == sa.literal_column(f"'{AccountStatus.CONFIRMED.value}'")
@@ -121,7 +123,7 @@ class Confirmation:
         self, conn: Connection, account: Account, number: str, proof: PhoneProof, now: datetime
     ) -> Progress:
         """Write down that the account's person proved `number`, close what was asked, and go on to `complete`."""
-        await change(conn, accounts, account.id, phone=number, phone_proof=proof, phone_proven_at=now)
+        await change(conn, accounts, account.id, phone=number, phone_proof=proof, phone_proven_at=now, **HERE)
         return await self.ask_no_more(conn, replace(account, phone=number), number, now)
 
     async def ask_no_more(self, conn: Connection, account: Account, number: str, now: datetime) -> Progress:

@@ -1,6 +1,7 @@
 """Refusals, named as sentences. They carry data, never words: `handlers/errors.py` alone turns them into text.
 
-Each is raised *after* its transaction was committed (a wrong code counts, a refused send leaves its row).
+Each is raised *after* its transaction was committed (a wrong code counts, a refused send leaves its row). What stands
+for a failing database comes last, so that nobody outside needs to know, or to load, the driver of either.
 """
 
 from __future__ import annotations
@@ -75,3 +76,20 @@ class CodeExpired(Refusal):
 @dataclass
 class TooManyTries(Refusal):
     """The challenge died after `code_attempts` tries; a new code (a new challenge) is the way on."""
+
+
+class StorageError(Exception):
+    """The database failed at a statement or a transaction, of which nothing is left. Its text is one line.
+
+    `orig` is the driver's error. `passing`: the same may well succeed at once, as after a deadlock or on a connection
+    that was cut. As such it is a mistake of ours; what is none is StorageAway.
+    """
+
+    def __init__(self, orig: Exception, *, passing: bool = False) -> None:
+        super().__init__(f"{type(orig).__name__}: {' '.join(str(orig).split())}")
+        self.orig = orig
+        self.passing = passing
+
+
+class StorageAway(StorageError):
+    """The database could not be reached, or gave the work up for a reason that passes without us."""

@@ -11,9 +11,11 @@ from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import asyncpg as dialects
 from sqlalchemy.engine import URL
 
+from storage.errors import StorageAway, StorageError
 from storage.statements import Connection, Rows, Statement, prepared_once
 
 Work = Callable[[Connection], Awaitable[Any]]
@@ -33,19 +35,17 @@ _PASSING = (
     asyncpg.InterfaceError,
     ConnectionError,
 )
-
-
-class PassingTrouble(Exception):
-    """The transaction was undone for a reason that is gone the next time: a deadlock, a connection that was cut.
-
-    Its cause is the driver's error.
-    """
+# SQLSTATE classes and codes (PostgreSQL, appendix A): connection lost, resources, shutting down or starting up,
+# serialization failure and deadlock, read-only standby, I/O. The last three are met while connecting only: the password
+# is being changed, the database restored or renamed, or closed to connections; an operator does all that to live bots.
+_AWAY = ("08", "53", "57P", "40001", "40P01", "25006", "58", "28", "3D", "55000")
 
 
 class PostgresqlConnection:
     """The open transaction, as `Connection` has it."""
 
     is_postgresql = True
+    insert = staticmethod(postgresql.insert)
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -86,9 +86,14 @@ class PostgresqlPool:
     async def run(self, work: Work, *, read_only: bool) -> Any:
         """Run `work` in a transaction and return what it returned, after the commit.
 
-        Raises PassingTrouble, asyncpg's errors, OSError (TimeoutError, ConnectionRefusedError) when there is no
-        connection to be had.
+        Raises StorageError; it is passing only when there was a connection, so that who is refused one waits no longer.
         """
+        try:
+            return await self._run(work, read_only)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _translated(error) from error
+
+    async def _run(self, work: Work, read_only: bool) -> Any:
         async with self._connection() as raw:
             try:
                 async with raw.transaction(readonly=read_only):
@@ -100,9 +105,7 @@ class PostgresqlPool:
                 raise
             except _PASSING as error:
                 # One about a statement's argument is a ValueError too, and our mistake.
-                if isinstance(error, ValueError):
-                    raise
-                raise PassingTrouble from error
+                raise _translated(error, passing=not isinstance(error, ValueError)) from error
 
     async def stop(self) -> None:
         """Close every connection, at once."""
@@ -128,6 +131,15 @@ class PostgresqlPool:
                     command_timeout=self._answer_within, reset=_nothing_to_reset, init=_decode_json,
                 )  # fmt: skip
             return self._pool
+
+
+def _translated(error: Exception, *, passing: bool = False) -> StorageError:
+    if isinstance(error, asyncpg.PostgresError):
+        away = str(error.sqlstate or "").startswith(_AWAY)
+    else:
+        # TimeoutError is an OSError; asyncpg's "connection is closed" is away too, and about an argument a ValueError.
+        away = not isinstance(error, ValueError)
+    return (StorageAway if away else StorageError)(error, passing=passing)
 
 
 async def _nothing_to_reset(_: object) -> None:

@@ -115,9 +115,7 @@ class Outbox:
         """End a row that was dealt with. One with a dedupe key leaves the key behind, without its payload."""
 
         async def work(conn: Connection) -> None:
-            deleted = await conn.execute(_DELETE, item=item_id, owner=owner)
-            if not deleted.count:
-                await conn.execute(_EMPTY, item=item_id, owner=owner)
+            await done(conn, item_id, owner)
 
         await self._database.write(None, work)
 
@@ -143,6 +141,13 @@ class Outbox:
             await conn.execute(_change(tuple(values)), item=item_id, owner=owner, **values)
 
         await self._database.write(None, work)
+
+
+async def done(conn: Connection, item_id: UUID, owner: str) -> None:
+    """End a row that was dealt with, in the caller's transaction."""
+    deleted = await conn.execute(_DELETE, item=item_id, owner=owner)
+    if not deleted.count:
+        await conn.execute(_EMPTY, item=item_id, owner=owner)
 
 
 async def put(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.statements import Connection, Statement
 
@@ -22,7 +22,7 @@ async def insert_unless_there(conn: Connection, table: sa.Table, **row: Any) -> 
 
     On PostgreSQL it waits for a concurrent transaction that is inserting the same value.
     """
-    statement = _insert_unless_there(table, tuple(row), conn.is_postgresql)
+    statement = _insert_unless_there(table, tuple(row), conn.insert)
     return (await conn.execute(statement, **row)).first() is not None
 
 
@@ -37,10 +37,8 @@ def _insert(table: sa.Table, columns: tuple[str, ...]) -> Statement:
 
 
 @cache
-def _insert_unless_there(table: sa.Table, columns: tuple[str, ...], is_postgresql: bool) -> Statement:
-    # The same words in both databases, which Core names per dialect.
-    insert = (postgresql.insert if is_postgresql else sqlite.insert)(table)
-    return Statement(insert.on_conflict_do_nothing().returning(next(iter(table.primary_key))), sets=columns)
+def _insert_unless_there(table: sa.Table, columns: tuple[str, ...], insert: Callable[[sa.Table], Any]) -> Statement:
+    return Statement(insert(table).on_conflict_do_nothing().returning(next(iter(table.primary_key))), sets=columns)
 
 
 @cache

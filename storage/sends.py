@@ -99,8 +99,11 @@ class Sends:
         provider_id: str | None = None,
         price: int | None = None,
         told: Told | None = None,
+        held: tuple[UUID, str] | None = None,
     ) -> bool:
         """Write down what became of a send, and queue what its person is told of it, in one transaction.
+
+        `held` is the outbox row's id and who holds it: it is done with this.
 
         False when that would move it back, which changes nothing. QUEUED says that a gateway did not take it and it
         waits for another. `price` is in minor currency units.
@@ -112,6 +115,8 @@ class Sends:
             settled = await _set(conn, send_id, _FROM[state], state=state, changed_at=now, **values)
             if settled and told is not None:
                 await self._tell(conn, send_id, told, now)
+            if held is not None:
+                await outbox.done(conn, *held)
             return settled
 
         return await self._database.write(None, work)

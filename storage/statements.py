@@ -68,8 +68,14 @@ class Connection(Protocol):
     def is_postgresql(self) -> bool:
         """Which of the two databases it is."""
 
+    @property
+    def insert(self) -> Callable[[sa.Table], Any]:
+        """Its dialect's INSERT, which has ON CONFLICT: the same words in both, which Core names per dialect."""
+
     async def execute(self, statement: Statement | sa.Executable, **values: Any) -> Rows:
         """Run one statement with these parameters; raises the driver's errors, which name no parameter's value.
+
+        They end the transaction, and whoever waits for it meets them as StorageError.
 
         A bare Core expression is compiled each time: for what is not run per update.
         """

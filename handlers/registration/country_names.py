@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import phonenumbers
-from babel import Locale
+from babel import localedata
 from phonenumbers import PhoneMetadata
 
 # Whatever language the chat is in, a name may be typed in any of these.
@@ -125,4 +125,13 @@ def _fold(text: str) -> str:
 
 @lru_cache
 def _territories(language: str) -> dict[str, str]:
-    return dict(Locale.parse(language).territories)
+    """Return the names in a language, over them those of its region: `pt`, then `pt_BR`."""
+    names: dict[str, str] = {}
+    parts = language.split("_")
+    for known in ("_".join(parts[:length]) for length in range(1, len(parts) + 1)):
+        # A Locale would keep all that CLDR says of every language it met, 3 MB each.
+        data = localedata.load(known, merge_inherited=False)
+        names |= data["territories"]
+        # Babel keeps this very object, and loads a language anew where it finds nothing in it.
+        data.clear()
+    return names

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import unquote
 
 import phonenumbers
@@ -109,6 +109,7 @@ def looks_like_number(text: str) -> bool:
     return typed is not None and len(typed.digits) >= _FEWEST_DIGITS
 
 
+@cache
 def example(country: str) -> str:
     """Return an example mobile number: international, then national. `country` is one libphonenumber knows."""
     kinds = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -40,12 +41,42 @@ async def migrate(url: str) -> None:
     """Bring a database up to this code's schema, in one transaction; nothing happens when it is there already.
 
     Several may start at once: they queue up (an advisory lock on PostgreSQL, a lock file beside a SQLite file).
+    Raises StorageError, SQLAlchemyError, OSError.
     """
     database = normalise(url)
     if database.get_backend_name() == "postgresql":
+        await _answers(url)
         await _migrate_postgresql(database)
     else:
         await asyncio.to_thread(_migrate_sqlite, database)
+
+
+async def migrate_apart(url: str) -> None:
+    """Do the same to a SQLite file in a process of its own: what migrating loads, 10 MB, leaves with it.
+
+    Raises OSError with the reason in one line.
+    """
+    # Where this very package is found, wherever the bot was started.
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, _file(url)), cwd=_HERE.parents[1],
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, told = await process.communicate()
+    if process.returncode:
+        raise ChildProcessError((told.decode(errors="replace").splitlines() or ["the migration was killed"])[-1])
+
+
+def _file(url: str) -> str:
+    return os.path.abspath(str(normalise(url).database))
+
+
+async def _answers(url: str) -> None:
+    """Raise StorageError when the database lets nobody in: SQLAlchemy leaves that to the driver's own errors."""
+    database = Database(url)
+    try:
+        await database.ping()
+    finally:
+        await database.dispose()
 
 
 async def _migrate_postgresql(database: URL) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tests.bench.chart import draw
 from tests.bench.plan import Plan
 from tests.bench.profiling import profile
 from tests.bench.report import render
 from tests.bench.running import Bench
+
+T = TypeVar("T")
+_INTERRUPTED = 130
 
 
 def main() -> int:
@@ -28,15 +34,26 @@ def main() -> int:
         chart=arguments.chart,
     )
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        if arguments.profile:
-            print(asyncio.run(profile(Path(folder), plan.people[0], plan.seconds)))
-            return 0
-        results = asyncio.run(Bench(plan, Path(folder)).run())
+        try:
+            if arguments.profile:
+                print(asyncio.run(_ended_tidily(profile(Path(folder), plan.people[0], plan.seconds))))
+                return 0
+            results = asyncio.run(_ended_tidily(Bench(plan, Path(folder)).run()))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return _INTERRUPTED
     print(render(results))
     if plan.chart and any(contest.race.rounds for contest in results.contests.values()):
         draw(results, plan.chart)
         print(f"The chart: {plan.chart}")
     return 1 if results.failures else 0
+
+
+async def _ended_tidily(work: Coroutine[Any, Any, T]) -> T:
+    """Run it; SIGTERM cancels it as Ctrl-C does, so that the processes it started are ended with it."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 def _parser() -> argparse.ArgumentParser:

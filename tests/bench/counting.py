@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -30,20 +30,30 @@ _ENDS = re.compile(r"(COMMIT|END|ROLLBACK)\b(?! TO)", re.IGNORECASE)
 
 @dataclass
 class Work:
-    """What was counted, in all."""
+    """What was counted, in all. `sql` and `courier_sql` are the statements themselves, without BEGIN and its like."""
 
     redis: Counter[str] = field(default_factory=Counter)
-    statements: int = 0
+    sql: list[str] = field(default_factory=list)
     transactions: int = 0
-    courier_statements: int = 0
+    courier_sql: list[str] = field(default_factory=list)
     courier_transactions: int = 0
     calls: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def statements(self) -> int:
+        """How many statements the conversation ran."""
+        return len(self.sql)
+
+    @property
+    def courier_statements(self) -> int:
+        """How many statements the courier and the jobs ran."""
+        return len(self.courier_sql)
+
     def __iadd__(self, other: Work) -> Work:
         self.redis += other.redis
-        self.statements += other.statements
+        self.sql += other.sql
         self.transactions += other.transactions
-        self.courier_statements += other.courier_statements
+        self.courier_sql += other.courier_sql
         self.courier_transactions += other.courier_transactions
         self.calls += other.calls
         return self
@@ -65,7 +75,7 @@ class Counted:
         return total
 
 
-class _Statements:
+class Statements:
     """Reads what `tests.bench.counted` writes down."""
 
     def __init__(self, path: Path) -> None:
@@ -82,12 +92,12 @@ class _Statements:
         return [tuple(json.loads(line)) for line in whole.splitlines()]
 
 
-class _Wire:
-    """Everything one contender does, as it comes."""
+class Wire:
+    """Everything the process with this bot token does, as it comes."""
 
-    def __init__(self, contender: Contender, outside: Outside, statements: _Statements) -> None:
+    def __init__(self, token: str, outside: Outside, statements: Statements) -> None:
         self.commands: Counter[str] = Counter()
-        self._token = contender.kind.token
+        self._token = token
         self._outside = outside
         self._source = statements
         self._statements: list[tuple[int, str]] = []
@@ -96,8 +106,8 @@ class _Wire:
     def _made(self) -> Counter[str]:
         return Counter({**self._outside.calls[self._token], "SMS": self._outside.sms})
 
-    async def quiet(self) -> Work:
-        """Wait until nothing new comes, and return what came since the last time."""
+    async def quiet(self, pause: float = _QUIET) -> Work:
+        """Wait until nothing new comes for `pause` seconds, and return what came since the last time."""
         until = time.monotonic() + _QUIET_WITHIN
         seen: tuple[int, int, int] | None = None
         while time.monotonic() < until:
@@ -106,7 +116,7 @@ class _Wire:
             if now == seen:
                 break
             seen = now
-            await asyncio.sleep(_QUIET)
+            await asyncio.sleep(pause)
         work = Work(redis=Counter(self.commands), calls=self._made() - self._begun)
         _sort_out(self._statements, work)
         self.commands.clear()
@@ -119,12 +129,12 @@ def _sort_out(statements: list[tuple[int, str]], work: Work) -> None:
     for _, own in itertools.groupby(sorted(statements, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
         for transaction in _transactions(statement for _, statement in own):
             parts = _parts(transaction)
-            ours = [part for part in parts if not _is_courier(part)]
-            work.statements += sum(map(len, ours))
-            work.courier_statements += sum(map(len, parts)) - sum(map(len, ours))
+            courier = [_is_courier(part) for part in parts]
+            for part, is_courier in zip(parts, courier, strict=True):
+                (work.courier_sql if is_courier else work.sql).extend(part)
             if _FRAME.match(transaction[0]):
-                work.transactions += bool(ours)
-                work.courier_transactions += not ours
+                work.transactions += not all(courier)
+                work.courier_transactions += all(courier)
 
 
 def _parts(transaction: list[str]) -> list[list[str]]:
@@ -168,7 +178,7 @@ def _transactions(statements: Iterator[str]) -> Iterator[list[str]]:
 
 
 @asynccontextmanager
-async def _monitored(redis: Redis, wire: _Wire) -> AsyncIterator[None]:
+async def monitored(redis: Redis, wire: Wire) -> AsyncIterator[None]:
     """Count every command that reaches the store; what a script calls inside is part of the script."""
 
     async def listen(monitor: Any) -> None:
@@ -182,7 +192,9 @@ async def _monitored(redis: Redis, wire: _Wire) -> AsyncIterator[None]:
             yield
         finally:
             listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            # Whatever else ended it is raised: what came after was not counted.
+            with suppress(asyncio.CancelledError):
+                await listening
 
 
 async def count(
@@ -193,12 +205,12 @@ async def count(
     Raises JourneyFailed.
     """
     found = Counted(journeys, {step: Work() for step in STEPS})
-    wire = _Wire(contender, outside, _Statements(log))
+    wire = Wire(contender.kind.token, outside, Statements(log))
     line = await Line.open(contender.door.port)
     try:
         # The first opens connections and loads scripts: not counted.
         await Person(next(numbers), outside, contender.door, Answers()).registers(line)
-        async with _monitored(redis, wire):
+        async with monitored(redis, wire):
             await wire.quiet()
             for _ in range(journeys):
                 person = Person(next(numbers), outside, contender.door, Answers())

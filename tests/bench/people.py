@@ -142,14 +142,29 @@ class Person:
         return said[0]
 
     def _update(self, text: str) -> bytes:
-        sender = {"id": self.id, "is_bot": False, "first_name": "Ира", "language_code": "ru"}
-        message: dict[str, object] = {
-            "message_id": next(self._message_ids), "date": int(time.time()), "from": sender, "text": text,
-            "chat": {"id": self.id, "type": "private", "first_name": "Ира"},
-        }  # fmt: skip
-        if text.startswith("/"):
-            message["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text)}]
-        return json.dumps({"update_id": next(_update_ids), "message": message}).encode()
+        return json.dumps(update_of(message=message_of(self.id, next(self._message_ids), text=text))).encode()
+
+
+def update_of(**content: object) -> dict[str, object]:
+    """Return an update with an id of its own; `content` is its kind and that kind's object (Bot API, Update)."""
+    return {"update_id": next(_update_ids), **content}
+
+
+def user_of(person_id: int) -> dict[str, object]:
+    """Return a person as updates show them (Bot API, User)."""
+    return {"id": person_id, "is_bot": False, "first_name": "Ира", "language_code": "ru"}
+
+
+def message_of(person_id: int, message_id: int, **content: object) -> dict[str, object]:
+    """Return a message in this person's private chat; `content` is `text`, `sticker` and so on (Bot API, Message)."""
+    message: dict[str, object] = {
+        "message_id": message_id, "date": int(time.time()), "from": user_of(person_id),
+        "chat": {"id": person_id, "type": "private", "first_name": "Ира"}, **content,
+    }  # fmt: skip
+    text = content.get("text")
+    if isinstance(text, str) and text.startswith("/"):
+        message["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text)}]
+    return message
 
 
 class Crowd:

@@ -1,79 +1,184 @@
-"""Which errors mean "not now", made by real stores."""
+"""Which errors mean "not now", made by real stores and met where the bot meets them: at the database's door."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from redis.asyncio import Redis
 from redis.exceptions import DataError, RedisError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from bot.outages import reason, storage_is_away
+from storage import on_sqlite
+from storage.database import Database
+from storage.errors import StorageAway, StorageError
+from storage.statements import Connection
+from tests.sql import connected
+
+ADDRESS = "ivan@example.com"
+_NOWHERE = sa.select(sa.column("x", sa.Text)).select_from(sa.table("nowhere"))
 
 
-@asynccontextmanager
-async def connected(url: str, **options: Any) -> AsyncIterator[AsyncConnection]:
-    engine = create_async_engine(url, **options)
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    finally:
-        await engine.dispose()
+def running(statement: sa.Executable) -> Callable[[Connection], Awaitable[None]]:
+    async def work(conn: Connection) -> None:
+        await conn.execute(statement)
+
+    return work
 
 
-async def error_of(connection: AsyncConnection, statement: str, **values: Any) -> Exception:
-    with pytest.raises(SQLAlchemyError) as caught:
-        await connection.execute(text(statement), values)
+async def error_of(database: Database, statement: sa.Executable) -> StorageError:
+    with pytest.raises(StorageError) as caught:
+        await database.read(running(statement))
+    assert isinstance(caught.value, StorageAway) == storage_is_away(caught.value)
+    assert "\n" not in str(caught.value)
     return caught.value
 
 
+def calling(function: str, *arguments: object) -> sa.Executable:
+    return sa.select(getattr(sa.func, function)(*arguments, type_=sa.Text).label("x"))
+
+
 @pytest.fixture
-def postgres_url(postgres: Any) -> str:
-    return str(postgres.url("migrated")).replace("postgresql:", "postgresql+asyncpg:")
+async def postgresql(postgresql_url: str) -> AsyncIterator[Database]:
+    database = Database(postgresql_url)
+    yield database
+    await database.dispose()
 
 
-async def test_postgresql_that_shuts_down_is_away(postgres_url: str) -> None:
-    async with connected(postgres_url) as connection:
-        error = await error_of(connection, "SELECT pg_terminate_backend(pg_backend_pid()), :x", x="ivan@example.com")
-        assert storage_is_away(error)
-        assert "\n" not in reason(error)
-        assert "ivan" not in reason(error)
+async def test_postgresql_that_always_ends_the_connection_is_away(postgresql: Database) -> None:
+    ending: sa.Executable = sa.select(
+        sa.func.pg_terminate_backend(sa.func.pg_backend_pid(), type_=sa.Boolean).label("x"),
+        sa.literal(ADDRESS).label("y"),
+    )
+    error = await error_of(postgresql, ending)
+    assert storage_is_away(error)
+    assert error.passing
+    assert "\n" not in reason(error)
+    assert "ivan" not in reason(error) + str(error)
 
 
-async def test_postgresql_that_turns_read_only_is_away(postgres_url: str) -> None:
-    async with connected(postgres_url) as connection:
-        await connection.execute(text("SET TRANSACTION READ ONLY"))
-        assert storage_is_away(await error_of(connection, "CREATE TABLE x (y int)"))
+async def test_postgresql_that_turns_read_only_is_away(postgresql: Database) -> None:
+    # Reading is a transaction that may not write, as every one is on a standby.
+    error = await error_of(postgresql, sa.select(sa.func.lo_create(0, type_=sa.Integer).label("x")))
+    assert storage_is_away(error)
+    assert reason(error).startswith(
+        "ReadOnlySQLTransactionError: cannot execute lo_create() in a read-only transaction"
+    )
 
 
-@pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELECT 1/0", "SELEC", "SELECT CAST(:x AS int)"])
-async def test_a_wrong_statement_is_a_bug_on_postgresql(statement: str, postgres_url: str) -> None:
-    async with connected(postgres_url) as connection:
-        values = {"x": "abc"} if ":x" in statement else {}
-        assert not storage_is_away(await error_of(connection, statement, **values))
+@pytest.mark.parametrize(
+    "statement",
+    [
+        _NOWHERE,
+        sa.select(sa.func.mod(1, 0, type_=sa.Integer).label("x")),
+        calling("no_such_function"),
+        sa.select(sa.cast(sa.literal("abc", sa.Text), sa.Integer).label("x")),
+    ],
+    ids=["table", "division", "function", "cast"],
+)
+async def test_a_wrong_statement_is_a_bug_on_postgresql(statement: sa.Executable, postgresql: Database) -> None:
+    assert not storage_is_away(await error_of(postgresql, statement))
 
 
-async def test_a_locked_sqlite_file_is_away_and_a_wrong_statement_is_a_bug(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/x.db"
-    async with connected(url, connect_args={"timeout": 0}) as one, connected(url, connect_args={"timeout": 0}) as two:
-        await one.exec_driver_sql("BEGIN EXCLUSIVE")
-        error = await error_of(two, "CREATE TABLE x (y int)")
-        assert storage_is_away(error)
-        assert reason(error) == "OperationalError: database is locked"
-        assert not storage_is_away(await error_of(one, "SELECT * FROM nowhere"))
+async def test_a_parameter_of_a_wrong_type_is_a_bug_on_postgresql(postgresql: Database) -> None:
+    """asyncpg says so by an InterfaceError, as it does of a connection that is closed."""
+    wrong: Any = object()
+    error = await error_of(postgresql, sa.select(sa.literal(wrong, sa.Text).label("x")))
+    assert not storage_is_away(error)
+    assert not error.passing
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgresql://u:p@127.0.0.1:1/x", "ConnectionRefusedError"),
+        ("postgresql:///no_such_name?{query}", "InvalidCatalogNameError"),
+        ("postgresql:///migrated?{query}&user=nobody-of-that-name", "InvalidAuthorizationSpecificationError"),
+    ],
+    ids=["nobody-listens", "no-such-database", "no-such-user"],
+)
+async def test_f25_postgresql_that_lets_nobody_in_is_away(url: str, named: str, postgresql_url: str) -> None:
+    query = "&".join(f"{key}={value}" for key, value in sa.make_url(postgresql_url).query.items())
+    if "&user=" in url:
+        query = "&".join(part for part in query.split("&") if not part.startswith("user="))
+    database = Database(url.format(query=query))
+    try:
+        with pytest.raises(StorageAway) as caught:
+            await database.ping()
+    finally:
+        await database.dispose()
+    assert storage_is_away(caught.value)
+    assert reason(caught.value).startswith(f"{named}: ")
+
+
+async def test_postgresql_that_is_silent_or_busy_for_too_long_is_away(postgresql_url: str) -> None:
+    sleep = sa.select(sa.cast(sa.func.pg_sleep(30), sa.Text).label("x"))
+    database = Database(postgresql_url, pool_size=1, pool_timeout=0.2, answer_within=0.5)
+    try:
+        silent, no_connection = await asyncio.gather(error_of(database, sleep), error_of(database, sleep))
+        assert storage_is_away(silent)
+        assert storage_is_away(no_connection)
+        assert reason(silent) == reason(no_connection) == "TimeoutError: "
+        await database.ping()
+    finally:
+        await database.dispose()
+
+
+async def test_a_locked_sqlite_file_is_away_and_a_wrong_statement_is_a_bug(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_sqlite, "_BUSY_MS", 0)
+    database = Database(sqlite_url)
+    try:
+        assert not storage_is_away(await error_of(database, _NOWHERE))
+        async with connected(database):
+            with pytest.raises(StorageAway) as caught:
+                await database.write(None, running(calling("lower", ADDRESS)))
+        assert reason(caught.value) == "OperationalError: database is locked"
+        assert isinstance(caught.value.orig, sqlite3.OperationalError)
+        await database.ping()
+    finally:
+        await database.dispose()
 
 
 async def test_a_sqlite_file_that_is_gone_is_away(tmp_path: Path) -> None:
-    with pytest.raises(SQLAlchemyError) as caught:
-        async with connected(f"sqlite+aiosqlite:///{tmp_path}/missing/x.db") as connection:
-            await connection.execute(text("SELECT 1"))
+    database = Database(f"sqlite:///{tmp_path}/missing/x.db")
+    try:
+        assert storage_is_away(await error_of(database, calling("lower", "X")))
+    finally:
+        await database.dispose()
+
+
+async def test_a_sqlite_file_that_is_something_else_is_no_outage(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("a text, and long enough to be taken for a header of a database file by nobody" * 20)
+    database = Database(f"sqlite:///{tmp_path}/x.db")
+    try:
+        assert not storage_is_away(await error_of(database, calling("lower", "X")))
+    finally:
+        await database.dispose()
+
+
+async def test_who_wraps_the_error_keeps_what_it_means(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/missing/x.db")
+
+    async def handler() -> None:
+        try:
+            await database.ping()
+        except StorageError as error:
+            raise RuntimeError("of a handler") from error
+
+    try:
+        with pytest.raises(RuntimeError) as caught:
+            await handler()
+    finally:
+        await database.dispose()
     assert storage_is_away(caught.value)
+    assert reason(caught.value) == "OperationalError: unable to open database file"
 
 
 async def test_a_full_redis_is_away_and_a_value_of_a_wrong_type_is_a_bug(redis: Redis) -> None:

@@ -15,12 +15,13 @@ from aiogram.types import BufferedInputFile, Message
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import text as sql_text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.receive import NotNow
 from handlers.reply import Reply
 from storage.conversations import LockLost
+from storage.database import Database
+from storage.errors import StorageAway
 from tests.bot.fake_telegram import FakeTelegram, flood, message, press, refusal
 from tests.bot.small_bot import SmallBot, say, small_bot
 
@@ -42,10 +43,8 @@ def text_of(answer: dict[str, Any] | None) -> str:
     return str(answer["text"])
 
 
-def away() -> OperationalError:
-    error = sqlite3.OperationalError("database is locked")
-    error.sqlite_errorname = "SQLITE_BUSY"
-    return OperationalError("SELECT", {}, error)
+def away() -> StorageAway:
+    return StorageAway(sqlite3.OperationalError("database is locked"))
 
 
 async def test_an_update_is_answered_in_the_response(small: SmallBot, telegram: FakeTelegram) -> None:
@@ -144,12 +143,11 @@ async def test_f25_with_sql_down_the_update_waits_and_is_handled_later(small: Sm
 
 async def test_f25_postgresql_that_cannot_be_reached_is_away_and_not_a_bug(small: SmallBot) -> None:
     async def durable(_: Message) -> Reply:
-        engine = create_async_engine("postgresql+asyncpg://u:p@127.0.0.1:1/x")
+        database = Database("postgresql://u:p@127.0.0.1:1/x")
         try:
-            async with engine.connect() as connection:
-                await connection.execute(sql_text("SELECT 1"))
+            await database.ping()
         finally:
-            await engine.dispose()
+            await database.dispose()
         return Reply()
 
     small.on("запиши", durable)

@@ -56,7 +56,8 @@ from bot.settings import load
 
 async def main():
     async with running(load()):
-        found = {"alembic", "sqlalchemy.orm", "dns"} & set(sys.modules)
+        found = {"alembic", "sqlalchemy.orm", "dns", "asyncpg", "sqlalchemy.dialects.postgresql"} & set(sys.modules)
+        found |= {"cryptography.hazmat"} & set(sys.modules)
         from aiogram.types import ChatFullInfo, Update
         print(sorted(found), Update.__pydantic_complete__, ChatFullInfo.__pydantic_complete__)
 
@@ -64,9 +65,13 @@ asyncio.run(main())
 """
 
 
-async def test_serving_current_tables_loads_neither_alembic_nor_the_orm_nor_dns(tmp_path: Path) -> None:
-    """And of aiogram's types it builds what it uses."""
-    await loaded(tmp_path, 0, "migrate")
+@pytest.mark.parametrize("migrated", [True, False], ids=["current", "empty"])
+async def test_serving_loads_no_alembic_no_orm_no_dns_and_nothing_of_the_other_database(
+    migrated: bool, tmp_path: Path
+) -> None:
+    """Not even when it makes the tables. And of aiogram's types it builds what it uses."""
+    if migrated:
+        await loaded(tmp_path, 0, "migrate")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVED, cwd=ROOT,
         env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "HTTP_PORT": "0"},

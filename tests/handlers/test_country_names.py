@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import phonenumbers
 import pytest
+from babel import Locale, localedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handlers.registration import country_names
 from handlers.registration.country_names import SEARCHED_LANGUAGES, calling_code, flag, is_name, name, search
 
 EVERYWHERE = sorted(phonenumbers.SUPPORTED_REGIONS)
@@ -16,6 +18,19 @@ def test_names_come_in_the_persons_language() -> None:
     assert name("RU", "en") == "Russia"
     assert name("KZ", "ru") == "Казахстан"
     assert name("TR", "en") == "Türkiye"
+
+
+def test_names_are_those_of_cldr_and_nothing_else_of_it_stays() -> None:
+    for language in ("ru", "en", "uk", "pt_BR", "zh_Hant"):
+        theirs = Locale.parse(language).territories
+        # The second time with nothing that the first one left behind.
+        localedata._cache.clear()
+        country_names._territories.cache_clear()
+        assert {country: name(country, language) for country in EVERYWHERE} == {
+            country: theirs[country] for country in EVERYWHERE
+        }
+        assert sum(map(len, localedata._cache.values())) == 0
+        assert Locale.parse(language).territories["RU"] == name("RU", language)
 
 
 def test_every_country_has_a_name_a_flag_and_a_code() -> None:

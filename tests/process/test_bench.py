@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +17,9 @@ from tests.bench.people import STEPS
 from tests.bench.plan import Plan, Results
 from tests.bench.report import render
 from tests.bench.running import Bench
+from tests.waiting import until
 
+ROOT = Path(__file__).parents[2]
 TINY = Plan(
     people=(4,), rounds=1, seconds=0.5, starts=0, counted_journeys=1, conversations=(40, 80), conversations_within=30
 )
@@ -65,6 +72,40 @@ async def test_all_contenders_get_everybody_through_and_are_reported(tmp_path: P
     assert report.count("reached") >= 6
     draw(results, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def started_in(folder: Path) -> list[str]:
+    """Return the command lines of the processes whose temporary folder this is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        # It may end while it is looked at, or be somebody else's.
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+async def test_a_bench_that_is_ended_ends_what_it_started(ending: signal.Signals, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench", "--quick", "--only", "a", "--chart", str(tmp_path / "x.png")),
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            # The first phase is done, the next has its bot.
+            while b"racing" not in (told := await process.stderr.read(1000)):
+                assert told
+            await until(lambda: any(" -m bot" in line for line in started_in(tmp_path)))
+            process.send_signal(ending)
+            assert await process.wait() == 130
+        assert started_in(tmp_path) == []
+        assert os.listdir(tmp_path) == []
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_wrong_answer_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

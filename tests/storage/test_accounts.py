@@ -133,6 +133,24 @@ async def test_blocking_is_remembered_and_forgotten(world: World) -> None:
     assert [row.blocked_at for row in await world.rows(accounts)] == [None]
 
 
+@pytest.mark.parametrize("step", ["terms", "email", "code", "language"])
+async def test_who_is_back_is_not_blocked_whatever_a_courier_learnt_too_late(world: World, step: str) -> None:
+    ira, gone = world.person(1), world.person(2)
+    for person in (ira, gone):
+        await person.accepts()
+        await person.asks(NUMBER if person is ira else OTHER_NUMBER)
+        await world.accounts.mark_blocked(person.update().telegram_id, blocked=True, now=world.now)
+    if step == "terms":
+        await ira.accepts()
+    elif step == "email":
+        await ira.gives("new@example.org")
+    elif step == "code":
+        await ira.tries((await ira.codes())[0])
+    else:
+        await world.accounts.set_language(ira.update(), "en")
+    assert {row.telegram_id: row.blocked_at for row in await world.rows(accounts)} == {1: None, 2: world.now}
+
+
 async def test_erasure_takes_everything_personal_and_leaves_the_ledger_and_the_others(world: World) -> None:
     ira, petr = world.person(1), world.person(2)
     for person, number in ((ira, NUMBER), (petr, OTHER_NUMBER)):

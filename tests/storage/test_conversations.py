@@ -200,8 +200,8 @@ async def test_f29_the_end_of_a_lost_handler_does_not_unlock_another(
 
 async def test_a_slow_handler_keeps_its_lock(any_redis_url: str, any_redis: Client) -> None:
     client = connect_any(any_redis_url)
-    slow = Conversations(any_redis, lock_ttl=timedelta(milliseconds=300))
-    other = Conversations(client, patience=timedelta(milliseconds=900))
+    slow = Conversations(any_redis, lock_ttl=timedelta(seconds=1))
+    other = Conversations(client, patience=timedelta(seconds=3))
     async with slow.open(IRA, 1) as conversation:
         # Three times the lock's time to live; the other replica gives up meanwhile.
         with pytest.raises(Busy):
@@ -264,10 +264,10 @@ async def _is_longer(redis: Redis, left: int) -> bool:
 async def test_a_killed_process_keeps_its_people_waiting_only_for_the_lock(
     replicas: tuple[Conversations, Conversations], any_redis: Client
 ) -> None:
-    await any_redis.set("lock:{1:7:7}", "of a process that is dead", px=300)
+    await any_redis.set("lock:{1:7:7}", "of a process that is dead", px=1000)
     started = asyncio.get_running_loop().time()
     await say(replicas[0], 1)
-    assert 0.2 < asyncio.get_running_loop().time() - started < 2
+    assert 0.7 < asyncio.get_running_loop().time() - started < 5
 
 
 async def test_a_waiter_is_woken_at_once(replicas: tuple[Conversations, Conversations], any_redis: Client) -> None:

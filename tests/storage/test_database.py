@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import StatementError
@@ -151,8 +149,9 @@ async def test_errors_name_no_values(database: Database) -> None:
                 )
             )  # fmt: skip
 
-    with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)) as error:
+    with pytest.raises(errors.StorageError, match=r"IntegrityError|UniqueViolationError") as error:
         await database.write(None, work)
+    assert not isinstance(error.value, errors.StorageAway)
     assert "ira@example.org" not in str(error.value)
     assert "+79161234567" not in str(error.value)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -20,7 +18,8 @@ from alembic.script import ScriptDirectory
 
 from storage import migrations
 from storage.database import Database
-from storage.migrations import SchemaState, migrate, schema_state
+from storage.errors import StorageError
+from storage.migrations import SchemaState, migrate, migrate_apart, schema_state
 from storage.statements import Connection
 from storage.tables import accounts, metadata
 from tests.sql import connected
@@ -40,6 +39,27 @@ async def test_f26_several_migrators_at_once(empty_database_url: str) -> None:
     await asyncio.gather(*(migrate(empty_database_url) for _ in range(6)))
     assert await state_of(empty_database_url) is SchemaState.CURRENT
     await migrate(empty_database_url)
+
+
+async def test_a_sqlite_file_is_migrated_by_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the bot was started, and a file that is named from there."""
+    monkeypatch.chdir(tmp_path)
+    await migrate_apart("sqlite:///bot & co.db")
+    assert await state_of(f"sqlite:///{tmp_path}/bot & co.db") is SchemaState.CURRENT
+    await migrate_apart("sqlite:///bot & co.db")
+
+
+async def test_why_a_sqlite_file_cannot_be_migrated_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bot.db").mkdir()
+    with pytest.raises(OSError, match=r"^unable to open database file$"):
+        await migrate_apart(f"sqlite:///{tmp_path}/bot.db")
+
+
+async def test_f25_a_postgresql_that_lets_nobody_in_is_not_migrated() -> None:
+    with pytest.raises(StorageError, match=r"^ConnectionRefusedError: "):
+        await migrate("postgresql://u:p@127.0.0.1:1/x")
 
 
 async def test_a_newer_schema_is_told_apart(empty_database_url: str) -> None:
@@ -117,7 +137,7 @@ async def test_f24_the_index_has_the_last_word(world: World, column: str) -> Non
         accounts.insert().values(row(4, "confirmed")),
         accounts.update().where(accounts.c.telegram_id == 2).values(status="confirmed"),
     ):
-        with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)):
+        with pytest.raises(StorageError, match=r"IntegrityError|UniqueViolationError"):
             await world.database.write(None, partial(_run, statement))
 
 
