@@ -269,7 +269,7 @@ async def test_f25_sql_goes_away_while_people_write_and_everybody_finishes(
     settings = {"DATABASE_URL": url, "SECRET_KEY": "x" * 40}
     async with bot_process(outside, transport, tmp_path, **settings) as bot:
         await Scene(outside, bot, transport).plays([cut, closed], answered_within=20)
-        # What became of an SMS is written down once the database answers again; a stop before that leaves it to a lease.
+        # What became of an SMS is written down once the database answers; a stop before that leaves it to a lease.
         await until(lambda: postgres.none("SELECT count(*) FROM sends WHERE state = 'sending'"), 40)
         assert await bot.stop() < 5
     await wire.cut()
