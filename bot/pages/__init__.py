@@ -1,0 +1,82 @@
+"""The web pages that people see: one card with a heading, words, and buttons that are links. They need no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+_HTML = (_HERE / "page.html").read_text(encoding="utf-8")
+_STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
+_SCRIPT = (_HERE / "copy.js").read_text(encoding="utf-8")
+_ADDRESS = (_HERE / "address.html").read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+HEADERS = {
+    # Only this very style and script; the page is in nobody's frame, sends no form and is kept by nobody.
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A button: its label and where it leads. The first of a page is the one that is meant."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """`text`: paragraphs. `address`: one to copy, with its label and those of the button before and after."""
+
+    title: str
+    text: tuple[Markup, ...]
+    links: tuple[Link, ...] = ()
+    address: tuple[str, str, str, str] | None = None
+
+
+def show(page: Page, language: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return the page. `headers` come beside those that every page has."""
+    paragraphs = Markup("\n").join(Markup("<p>{}</p>").format(paragraph) for paragraph in page.text)
+    buttons = Markup("\n").join(
+        Markup('<a class="{}" href="{}" rel="noreferrer nofollow">{}</a>').format(
+            "button" if number == 0 else "button quiet", link.url, link.label
+        )
+        for number, link in enumerate(page.links)
+    )
+    address = Markup("")
+    if page.address is not None:
+        label, url, copy, copied = page.address
+        address = Markup(_ADDRESS).format(label=label, url=url, copy=copy, copied=copied)  # noqa: S704 - our own file
+    body = Markup(_HTML).format(  # noqa: S704 - our own file, and what is put into it is escaped
+        language=language,
+        title=page.title,
+        style=Markup(_STYLE),  # noqa: S704 - our own file
+        script=Markup("<script>{}</script>").format(Markup(_SCRIPT)) if page.address else "",  # noqa: S704 - our own file
+        text=paragraphs,
+        address=address,
+        links=buttons,
+    )
+    return web.Response(
+        text=str(body), status=status, content_type="text/html", charset="utf-8", headers={**HEADERS, **(headers or {})}
+    )
