@@ -15,7 +15,7 @@ help:
 	@echo "make run    set up $(VENV) and run the bot"
 	@echo "make test   set up $(VENV) and run all tests"
 	@echo "make check  set up $(VENV) and check style and types"
-	@echo "make bench  measure the bot beside a stock aiogram bot, in ten minutes (ARGS=--quick: in one and a half)"
+	@echo "make bench  measure the bot beside a stock aiogram bot, in four minutes (ARGS=--quick: in one and a half)"
 	@echo "make lock   write requirements.lock and requirements-dev.lock anew (needs uv)"
 
 $(VENV)/made:

@@ -1,4 +1,4 @@
-"""The command line: `python -m bot` serves, `python -m bot migrate` brings the database up to date.
+"""The command line: `python -m bot` serves, `migrate` brings the database up to date, `events` is about the CRM's.
 
 Each command loads what it needs when it knows that it does: `--help` nothing, a mistyped setting is told before what
 only serving needs is there.
@@ -11,7 +11,10 @@ import asyncio
 import gc
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
+from uuid import UUID
 
 from bot.failures import StartFailed
 from bot.own_secret import SettingsError
@@ -26,7 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("serve", help="run the bot (the default)")
     commands.add_parser("migrate", help="create the database's tables or bring them up to date, then exit")
-    command = parser.parse_args(arguments).command or "serve"
+    commands.add_parser("doctor", help="look at everything the bot needs, say what is wrong and how to mend it")
+    cleanup = commands.add_parser("cleanup", help="remind and delete at once what is due, as the bot does by the clock")
+    cleanup.add_argument("--dry-run", action="store_true", help="only say what would be reminded and deleted")
+    _add_events(commands.add_parser("events", help="list what the CRM has not taken yet, and send it again"))
+    given = parser.parse_args(arguments)
+    command = given.command or "serve"
     # The files in DATA_DIR hold numbers and addresses: they are this user's alone.
     os.umask(0o077)
     from bot import logs
@@ -35,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load()
         logs.configure(settings.log_level, settings.secrets(), _log_file(settings) if command == "serve" else None)
-        {"serve": _serve, "migrate": _migrate}[command](settings)
+        runs: dict[str, Callable[[Settings], None]] = {"serve": _serve, "migrate": _migrate}
+        runs |= {"events": partial(_events, given), "doctor": _doctor, "cleanup": partial(_cleanup, given)}
+        runs[command](settings)
     except SettingsError as error:
         return _fail(error.lines, 2)
     except StartFailed as error:
@@ -43,6 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _add_events(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="action", required=True)
+    listing = actions.add_parser("list", help="one line per event, oldest first")
+    listing.add_argument("--dead", action="store_true", help="only those that are put aside")
+    replay = actions.add_parser("replay", help="send what is put aside again, from the first try")
+    which = replay.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", nargs="?", type=UUID, help="one event's id")
+    which.add_argument("--all", action="store_true", help="all of them")
+    actions.add_parser("resume", help="go on after the CRM wanted no more (HTTP 410)")
 
 
 def _log_file(settings: Settings) -> TextIO | None:
@@ -87,9 +108,34 @@ def _migrate(settings: Settings) -> None:
         raise StartFailed(f"DATABASE_URL: the database cannot be brought up to date ({error})") from error
 
 
+def _events(given: argparse.Namespace, settings: Settings) -> None:
+    from bot.event_commands import run
+
+    asyncio.run(run(settings, given))
+
+
+def _doctor(settings: Settings) -> None:
+    from bot.deferred_types import load_aiogram
+
+    load_aiogram()
+    from bot.doctor import run
+
+    if not run(settings):
+        raise SystemExit(1)
+
+
+def _cleanup(given: argparse.Namespace, settings: Settings) -> None:
+    from bot.cleanup_command import run
+
+    asyncio.run(run(settings, dry_run=given.dry_run))
+
+
 def _fail(lines: list[str], code: int) -> int:
+    from bot.logs import mask
+
     for line in lines:
-        print(f"error: {line}", file=sys.stderr)
+        # What was given by mistake, such as a token as the port, is repeated in the line about it.
+        print(f"error: {mask(line)}", file=sys.stderr)
     return code
 
 

@@ -8,8 +8,8 @@ import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,28 +19,35 @@ from aiohttp import web
 
 from bot import telegram
 from bot.courier import Courier
+from bot.event_delivery import telling_crm
 from bot.failures import StartFailed
-from bot.gateways import chosen_gateways, sms_gateways
+from bot.gateways import chosen_gateways, gateways_of
 from bot.gateways.mail_domains import DnsMailDomains
 from bot.jobs import Jobs
+from bot.metrics import Counters, Metrics
 from bot.middlewares import TurnMiddleware
 from bot.outgoing import create_courier
 from bot.polling import Polling
 from bot.practice.ground import Practice, practising
 from bot.product import product_of
 from bot.receive import Receiver
+from bot.reports import Reports, report_urls
+from bot.routing import LearnedRoutes, routes_of, sending_of
 from bot.schedule import OutboxSchedule
 from bot.settings import Settings
-from bot.stores import Stores, open_stores
+from bot.sign_in import SignIn
+from bot.social import Social, open_social
+from bot.stores import Engine, Stores, open_engine, open_stores
 from bot.web import create_web
 from bot.webhook_watch import kept
 from handlers import create_routers
-from handlers.ports import SmsGateway
+from handlers.ports import Gateway
 from handlers.product import Product
 from handlers.registration import done, steps
 from handlers.turn import Room
 from locales import Texts
 from storage.clock import Clock
+from storage.conversion import Conversion
 from storage.keys import Keys
 from storage.leases import Leases
 
@@ -97,13 +104,15 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         texts = Texts(default=settings.default_language)
         owner = os.urandom(8).hex()
         product = product_of(settings, me.username or "")
-        gateways = sms_gateways(settings, stores.clock, practice.phone if practice else None)
-        courier = await _courier(settings, stores, bot, texts, product, gateways, owner, stack)
-        jobs = Jobs(
-            stores.expiry, stores.leases, stores.conversations, stores.clock, bot_id=bot.id, wake=courier.wake,
-            every=settings.cleanup_every, batch=settings.cleanup_batch,
-        )  # fmt: skip
-        dispatcher = _dispatcher(stores, bot, texts, courier, product)
+        gateways = _gateways(settings, stores, practice, stack)
+        routes, conversion = routes_of(settings, gateways, random.SystemRandom()), Conversion(stores.database)
+        engine = open_engine(settings, stores, sending_of(settings, routes))
+        courier = _courier(settings, stores, engine, bot, texts, product, gateways, owner)
+        jobs = _jobs(settings, stores, bot.id, courier, _learning(routes, conversion, stores.clock))
+        counters = Counters()
+        sign_in = SignIn(settings, stores.keys, product.bot_username)
+        social = open_social(settings, stores, texts, product, bot.id, courier.wake, stack)
+        dispatcher = _dispatcher(stores, engine, bot, texts, courier, product, counters, sign_in, social)
         words = telegram.OwnWords(texts)
         receiver = Receiver(
             bot, dispatcher, stores.conversations,
@@ -113,13 +122,18 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
 
         hooked = settings.webhook_url is not None
         secret = webhook_secret(settings, stores.keys)
-        checks = {"database": stores.database.ping, "redis": stores.redis_answers}
-        application = create_web(receiver if hooked else None, secret, checks)
+        application = _application(settings, stores, receiver if hooked else None, secret, counters, conversion)
+        sign_in.add_to(application)
+        social.add_to(application)
+        reports = Reports(gateways, engine.sends, stores.clock, settings.base_url(), courier.wake)
+        reports.add_to(application)
         if practice is not None:
             practice.page.add_to(application)
         port = await _listen(settings, application, stack)
+        reports.listen()
         courier.start()
         stack.push_async_callback(courier.stop)
+        await stack.enter_async_context(_telling_crm(settings, stores, bot.id, owner, courier))
         jobs.start()
         stack.push_async_callback(jobs.stop)
         serving = await _receive(settings, bot, receiver, stores.leases, owner, secret, stack)
@@ -142,29 +156,75 @@ async def _open_practice(settings: Settings, stack: AsyncExitStack) -> Practice 
         raise StartFailed(f"DATA_DIR: {path} cannot be used ({error.strerror}); write a folder of this user") from error
 
 
-async def _courier(
-    settings: Settings, stores: Stores, bot: Bot, texts: Texts, product: Product, gateways: list[SmsGateway],
-    owner: str, stack: AsyncExitStack,
-) -> Courier:  # fmt: skip
+def _gateways(settings: Settings, stores: Stores, practice: Practice | None, stack: AsyncExitStack) -> list[Gateway]:
+    phone = practice.phone if practice else None
+    gateways = gateways_of(settings, stores.clock, phone, report_urls(settings, stores.keys))
     for gateway in gateways:
         stack.push_async_callback(gateway.close)
+    return gateways
+
+
+def _courier(
+    settings: Settings, stores: Stores, engine: Engine, bot: Bot, texts: Texts, product: Product,
+    gateways: list[Gateway], owner: str,
+) -> Courier:  # fmt: skip
     return create_courier(
-        settings, outbox=stores.outbox, sends=stores.sends, accounts=stores.accounts, challenges=stores.challenges,
+        settings, outbox=stores.outbox, sends=engine.sends, accounts=stores.accounts, challenges=engine.challenges,
         gateways=gateways, bot=bot, texts=texts, product=product, clock=stores.clock,
         chance=random.SystemRandom(), owner=owner,
     )  # fmt: skip
 
 
-def _dispatcher(stores: Stores, bot: Bot, texts: Texts, courier: Courier, product: Product) -> Dispatcher:
+def _telling_crm(
+    settings: Settings, stores: Stores, bot_id: int, owner: str, courier: Courier
+) -> AbstractAsyncContextManager[object]:
+    forget = partial(stores.conversations.forget, bot_id)
+    return telling_crm(settings, stores.database, stores.clock, owner=owner, forget=forget, wake=courier.wake)
+
+
+def _jobs(
+    settings: Settings, stores: Stores, bot_id: int, courier: Courier, learn: Callable[[], Awaitable[None]]
+) -> Jobs:
+    return Jobs(
+        stores.expiry, stores.leases, stores.conversations, stores.clock, bot_id=bot_id, wake=courier.wake,
+        every=settings.cleanup_every, batch=settings.cleanup_batch, learn=learn,
+    )  # fmt: skip
+
+
+def _learning(routes: LearnedRoutes, conversion: Conversion, clock: Clock) -> Callable[[], Awaitable[None]]:
+    async def learn_routes() -> None:
+        await routes.refresh(conversion, clock.now())
+
+    return learn_routes
+
+
+def _application(
+    settings: Settings, stores: Stores, receiver: Receiver | None, secret: str, counters: Counters,
+    conversion: Conversion,
+) -> web.Application:  # fmt: skip
+    checks = {"database": stores.database.ping, "redis": stores.redis_answers}
+    application = create_web(receiver, secret, checks)
+    metrics = Metrics(conversion, counters, stores.redis_answers, stores.clock, budget=settings.daily_budget)
+    metrics.add_to(application)
+    return application
+
+
+def _dispatcher(
+    stores: Stores, engine: Engine, bot: Bot, texts: Texts, courier: Courier, product: Product, counters: Counters,
+    sign_in: SignIn, social: Social,
+) -> Dispatcher:  # fmt: skip
     """Return the conversation; what handlers ask for by name stands here."""
-    room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake)
+    room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake, sign_in, social.links)
     dispatcher = Dispatcher(
         storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT,
-        room=room, accounts=stores.accounts, challenges=stores.challenges, leases=stores.leases, clock=stores.clock,
-        courier=courier, schedule=OutboxSchedule(bot, stores.outbox), mail_domains=DnsMailDomains(),
+        room=room, accounts=stores.accounts, challenges=engine.challenges, leases=stores.leases, clock=stores.clock,
+        courier=courier, exports=stores.exports, schedule=OutboxSchedule(bot, stores.outbox),
+        mail_domains=DnsMailDomains(), identities=social.identities, sign_ups=social.sign_ups,
     )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
-    dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock))
+    dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock, social.identities))
+    # Inside the turn, which answers refusals: outside of it they are answers like any other.
+    dispatcher.update.outer_middleware(counters)
     dispatcher.include_routers(*create_routers())
     return dispatcher
 

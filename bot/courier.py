@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from bot.outages import storage_is_away
 from storage.clock import Clock
-from storage.outbox import Outbox, OutboxItem
+from storage.outbox import OutboxItem
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +32,41 @@ class Delivery(Protocol):
         ...
 
 
-class Courier:
-    """One per process. `wake()` after each commit that filled the outbox; other rows are found by a look each second.
+class Queue(Protocol):
+    """Rows under leases, as `storage.outbox.Outbox` has them."""
 
-    `deliveries` says by a row's kind who delivers it; `owner` is this process's name on its leases.
+    async def take(self, owner: str, now: datetime, batch: int) -> Sequence[OutboxItem]:
+        """Lease up to `batch` due rows."""
+        ...
+
+    async def retry(self, item_id: UUID, owner: str, run_at: datetime, error: str) -> None:
+        """Give a row back, due again at `run_at`."""
+        ...
+
+    async def dead(self, item_id: UUID, owner: str, error: str) -> None:
+        """Give a row up for good."""
+        ...
+
+
+class Courier:
+    """One per queue and process. `wake()` after each commit that filled it; other rows are found by a look each second.
+
+    `deliveries` says by a row's kind who delivers it; `owner` is this process's name on its leases; `hands` bounds how
+    many rows it delivers at a time; `grace`: seconds that `stop` gives to what is being sent.
     """
 
-    def __init__(self, outbox: Outbox, deliveries: dict[str, Delivery], clock: Clock, owner: str) -> None:
+    def __init__(
+        self,
+        outbox: Queue,
+        deliveries: dict[str, Delivery],
+        clock: Clock,
+        owner: str,
+        *,
+        hands: int = _PARALLEL,
+        grace: float | None = None,
+    ) -> None:
+        self._hands = hands
+        self._grace = grace
         self._outbox = outbox
         self._deliveries = deliveries
         self._clock = clock
@@ -56,7 +86,7 @@ class Courier:
         self._loop = asyncio.create_task(self._run(), name="courier")
 
     async def stop(self) -> None:
-        """Take nothing more and give what is being sent four seconds.
+        """Take nothing more and give what is being sent its grace, four seconds unless told otherwise.
 
         A call still open then is cut and its row stays as it is: whoever takes it over when the lease ends knows
         from the ledger that it may have been sent.
@@ -66,7 +96,7 @@ class Courier:
         if self._loop is not None:
             await self._loop
         if self._running:
-            await asyncio.wait(self._running, timeout=_GRACE)
+            await asyncio.wait(self._running, timeout=_GRACE if self._grace is None else self._grace)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -82,7 +112,7 @@ class Courier:
 
     async def _look(self) -> None:
         """Start what is due, as much as there are free hands for."""
-        free = _PARALLEL - len(self._running)
+        free = self._hands - len(self._running)
         if self._stopping or free == 0:
             return
         try:

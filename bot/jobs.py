@@ -1,4 +1,4 @@
-"""What happens by the clock: reminders, the deletion of unconfirmed accounts, pruning, the database's time."""
+"""What happens by the clock: reminders, deleting unconfirmed accounts, pruning, the database's time, the routes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
+from bot.cleanup import Cleanup
 from bot.outages import storage_is_away
 from storage.clock import Clock
 from storage.conversations import Conversations
@@ -31,7 +33,8 @@ class RefreshingClock(Clock, Protocol):
 class Jobs:
     """Runs on every replica; `leases` lets one of them do the cleanup in each period.
 
-    `wake` is the courier's: reminders and notices are in the outbox once a batch is committed.
+    `wake` is the courier's: reminders and notices are in the outbox once a batch is committed. `learn` is called each
+    minute on every replica: each learns for itself in which order gateways are asked.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Jobs:
         wake: Callable[[], None],
         every: timedelta,
         batch: int,
+        learn: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._expiry = expiry
         self._leases = leases
@@ -54,6 +58,8 @@ class Jobs:
         self._wake = wake
         self._every = every
         self._batch = batch
+        self._learn = learn
+        self._refresh: Callable[[], Awaitable[object]] | None = getattr(clock, "refresh", None)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -61,9 +67,10 @@ class Jobs:
         # Looked at more often than the period: whoever comes first after its end does the work, also after a restart.
         look = min(self._every / 10, _MINUTE)
         self._tasks.append(asyncio.create_task(self._repeat(self.cleanup_once, look), name="cleanup"))
-        refresh = getattr(self._clock, "refresh", None)
-        if refresh is not None:
-            self._tasks.append(asyncio.create_task(self._repeat(refresh, _MINUTE), name="database clock"))
+        if self._refresh is not None:
+            self._tasks.append(asyncio.create_task(self._repeat(self._refresh, _MINUTE), name="database clock"))
+        if self._learn is not None:
+            self._tasks.append(asyncio.create_task(self._repeat(self._learn, _MINUTE), name="routes"))
 
     async def stop(self) -> None:
         """Cut what runs; a batch not yet committed is rolled back and done by the next period."""
@@ -82,14 +89,14 @@ class Jobs:
 
     async def cleanup(self) -> None:
         """Remind, delete, prune: batch after batch until nothing is due."""
-        while await self._expiry.remind_due(now=self._clock.now(), batch=self._batch):
-            self._wake()
-        while deleted := await self._expiry.expire_due(now=self._clock.now(), batch=self._batch):
-            self._wake()
-            log.info("%d unconfirmed accounts deleted", len(deleted))
-            for telegram_id in deleted:
-                await self._conversations.forget(self._bot_id, telegram_id)
-        await self._expiry.prune_applied(now=self._clock.now())
+        if self._refresh is not None:
+            # Whoever set the machine's clock a minute ago must not have deleted anybody by that.
+            await self._refresh()
+        forget = partial(self._conversations.forget, self._bot_id)
+        cleanup = Cleanup(self._expiry, forget, wake=self._wake, batch=self._batch)
+        progress = await cleanup.run(self._clock.now())
+        if progress.batches:
+            log.info("the cleanup is done: %s", progress)
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], pause: timedelta) -> None:
         while True:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
 from typing import Any, TextIO
+from urllib.parse import quote, unquote
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -20,15 +24,32 @@ _QUIET = {
     "asyncio": "INFO",
 }
 
+# Of a password in an address: a shorter one would be found in words that are none.
+_SHORTEST = 6
 # Without a digit and an @ there is nothing to hide, and looking for each kind costs more than the rest of a log line.
 _MAYBE = re.compile(r"[@\d]")
 _LOGIN = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _TOKEN = re.compile(r"(?<![0-9])[0-9]{5,20}:[A-Za-z0-9_-]{20,}")
-_EMAIL = re.compile(r"([\w.%+'-]+)@([\w-]+(?:\.[\w-]+)+)")
+# What signs people in, RFC 7515's compact form: its header and its claims are JSON objects.
+_SIGNED = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
+_HEADER = re.compile(r"\b(basic|bearer) +[\w+/=.~-]{8,}", re.IGNORECASE)
+# Where nothing longer goes on: an id in hex is none of ours. What is written with escapes, by repr() or in a URL, has
+# letters and digits right before it that are not its own.
+_BEGINS = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrtvf])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=%[0-9A-Fa-f]{2}))(?<!\d\.)"
+_ENDS = r"(?![0-9A-Za-z])"
+# Secrets made from SECRET_KEY, in hex.
+_DERIVED = re.compile(rf"{_BEGINS}[0-9a-f]{{64}}{_ENDS}")
+# RFC 5322's atoms, or a quoted text. From its first sign only: else a long text without an @ is read again and again.
+_ATOM = r"\w.!#$%&'*+/=?^`{|}~-"
+_EMAIL = re.compile(rf"((?<![{_ATOM}])[{_ATOM}]+|\"[^\"\s]*\")(@|%40|\\+u0040|&#64;)(\[[\w.:]+\]|[\w-]+(?:\.[\w-]+)*)")
+_MASKED = re.compile(r"..?\*{3}")
 # Ten digits or more, however they are grouped; a date is no number.
-_PHONE = re.compile(r"(?<![\w.])(?!\d{4}-\d\d-\d\d)\+?\d(?:[ \u00a0().-]{0,2}\d){9,14}(?!\w)")
+_GROUPED = r"\d(?:[ \t\u00a0\u202f().\u2010-\u2015-]{0,3}\d){9,14}"
+_PHONE = re.compile(rf"\+{_GROUPED}|{_BEGINS}(?!\d{{4}}-\d\d-\d\d){_GROUPED}{_ENDS}")
 # An update's id is nobody's, and ties the lines about it together.
-_CODE = re.compile(r"(?<!\w)(?<!update )\d{6,8}(?!\w)")
+_CODE = re.compile(rf"{_BEGINS}(?<!update )\d{{6,8}}{_ENDS}")
+# As people group it, and as calls say it.
+_SPELLED = re.compile(rf"{_BEGINS}(?:\d{{3}}[ \u00a0-]\d{{3}}|\d(?:[ \u00a0,.-]{{1,2}}\d){{5}}){_ENDS}")
 
 _COMMON: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -43,14 +64,35 @@ def mask(text: str) -> str:
         return text
     text = _LOGIN.sub("***@", text)
     text = _TOKEN.sub("<token>", text)
-    text = _EMAIL.sub(lambda found: f"{found[1][: 2 if len(found[1]) > 2 else 1]}***@{found[2]}", text)
+    text = _SIGNED.sub("<token>", text)
+    text = _HEADER.sub(r"\1 <secret>", text)
+    text = _DERIVED.sub("<secret>", text)
+    text = _EMAIL.sub(_without_name, text)
     text = _PHONE.sub(lambda found: f"{found[0][:2]}*******{found[0][-2:]}", text)
-    return _CODE.sub("******", text)
+    return _SPELLED.sub("******", _CODE.sub("******", text))
+
+
+def _without_name(address: re.Match[str]) -> str:
+    name = address[1]
+    if _MASKED.fullmatch(name):
+        return address[0]
+    return f"{name[: 2 if len(name) > 2 else 1]}***{address[2]}{address[3]}"
+
+
+def _spellings(secret: str) -> set[str]:
+    """Return how a secret may be written; what is secret in an address is its password, wherever it comes again."""
+    found = {secret}
+    if "://" in secret:
+        login = secret.partition("://")[2].rpartition("@")[0]
+        password = login.partition(":")[2]
+        found |= {password, unquote(password)} if len(password) >= _SHORTEST else set()
+    return {spelling for word in found for spelling in (word, quote(word, safe=""), repr(word)[1:-1])}
 
 
 def _masking(secrets: Iterable[str]) -> Processor:
     """Return the processor that masks every string of a record; `secrets` are hidden wherever they stand."""
-    known = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+    spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
+    known = sorted(spellings, key=len, reverse=True)
 
     def clean(value: Any) -> Any:
         if value is None or isinstance(value, (bool, int, float)):
@@ -86,9 +128,17 @@ def _formatter(secrets: Iterable[str]) -> logging.Formatter:
     )
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say which record could not be written; the usual way prints it as it is, with its arguments."""
+        place = f"{record.name}:{record.lineno}"
+        words = f"a record of {place} could not be written: {type(sys.exc_info()[1]).__name__}"
+        self.stream.write(json.dumps({"event": words, "level": "error", "logger": __name__}) + self.terminator)
+
+
 def configure(level: str, secrets: Iterable[str] = (), stream: TextIO | None = None) -> Callable[[], None]:
     """Send all records of `level` and above to `stream` (stderr); returns what undoes it."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_formatter(secrets))
     root = logging.getLogger()
     before = root.handlers[:], root.level, {name: logging.getLogger(name).level for name in _QUIET}
@@ -97,6 +147,8 @@ def configure(level: str, secrets: Iterable[str] = (), stream: TextIO | None = N
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(logging.getLevelName(least), root.level))
     logging.captureWarnings(True)
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    _hook_in(hooks[0])
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -114,6 +166,28 @@ def configure(level: str, secrets: Iterable[str] = (), stream: TextIO | None = N
         for name, earlier in before[2].items():
             logging.getLogger(name).setLevel(earlier)
         logging.captureWarnings(False)
+        sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
         structlog.reset_defaults()
 
     return undo
+
+
+def _hook_in(usual: Callable[[type[BaseException], BaseException, TracebackType | None], object]) -> None:
+    """Write down what nobody caught: Python itself would print it as it is, with whatever stands in it."""
+    log = logging.getLogger("uncaught")
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, Exception):
+            log.critical("nobody caught this", exc_info=(kind, error, trace))
+        else:
+            usual(kind, error, trace)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        # A thread's SystemExit ends the thread and is no news.
+        if args.exc_value is not None and args.exc_type is not SystemExit:
+            uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        log.error("%s %r", args.err_msg or "nobody could be told, in", args.object, exc_info=args.exc_value)
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, in_thread, unraisable

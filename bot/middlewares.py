@@ -13,11 +13,14 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 from handlers.errors import explain
 from handlers.meaning import offers_of
 from handlers.screens import Screen
+from handlers.social import recall
+from handlers.states import Registration
 from handlers.talk import Talk
 from handlers.turn import Room, Turn
 from storage.accounts import Accounts
 from storage.clock import Clock
 from storage.errors import Refusal
+from storage.identities import Identities
 from storage.models import AccountStatus, UpdateRef
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
@@ -26,11 +29,12 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 class TurnMiddleware(BaseMiddleware):
     """Outer middleware of the update, inside aiogram's own: the FSM context it uses is the open conversation."""
 
-    def __init__(self, room: Room, accounts: Accounts, clock: Clock) -> None:
+    def __init__(self, room: Room, accounts: Accounts, clock: Clock, identities: Identities) -> None:
         """Take what all turns share, and where a lost conversation is rebuilt from."""
         self.room = room
         self.accounts = accounts
         self.clock = clock
+        self.identities = identities
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Run one private message, edit or press as a turn; anything else passes as it is."""
@@ -68,9 +72,12 @@ class TurnMiddleware(BaseMiddleware):
         if kept:
             turn = Turn(self.room, subject, update, Talk.load(kept), state, self.clock.now())
             turn.step = await state.get_state()
-            if turn.talk.terms_version != self.room.product.terms_version:
+            nameless = turn.step == Registration.done.state and turn.talk.account is None
+            if turn.talk.terms_version != self.room.product.terms_version or nameless:
                 # New terms came with a restart: whoever is pending accepts them before anything else is taken.
                 await turn.locate(await self.accounts.of(update.telegram_id))
+            elif turn.talk.account is not None:
+                await self.room.sign_in.ready()
             return turn
         account = await self.accounts.of(update.telegram_id)
         code = subject.from_user.language_code if subject.from_user else None
@@ -81,6 +88,8 @@ class TurnMiddleware(BaseMiddleware):
         turn = Turn(self.room, subject, update, talk, state, self.clock.now())
         await turn.locate(account)
         turn.is_first, turn.is_rebuilt = account is None, True
+        if account is None and self.room.social is not None:
+            await recall(turn, self.identities)
         prompt: Screen = turn.prompt()
         talk.offers = () if prompt.reply_keyboard else offers_of([prompt])
         return turn

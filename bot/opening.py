@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.failures import StartFailed
 from bot.settings import Settings
@@ -51,6 +52,9 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> tuple[Client,
         await client.ping()
     except (RedisError, OSError) as error:
         raise StartFailed(f"REDIS_URL: the server cannot be reached ({error})") from error
+    except TypeError:
+        # An option after the question mark; without its words, as above.
+        raise StartFailed("REDIS_URL: has an option that is none; see REDIS_URL in README.md") from None
     return client, embedded
 
 
@@ -60,7 +64,11 @@ async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
     A SQLite file is for one serving process and is migrated by it; an older PostgreSQL is refused until
     `python -m bot migrate`, since other replicas may still serve it.
     """
-    database = Database(database_url(settings))
+    try:
+        database = Database(database_url(settings))
+    except (ValueError, SQLAlchemyError):
+        # Without its words, which may repeat a password.
+        raise StartFailed("DATABASE_URL: is not of the right form; see DATABASE_URL in README.md") from None
     stack.push_async_callback(database.dispose)
     try:
         if not database.is_postgresql:
@@ -71,6 +79,8 @@ async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
             state = await schema_state(database)
     except DATABASE_ERRORS as error:
         raise StartFailed(f"DATABASE_URL: the database cannot be used ({_reason(error)})") from error
+    except TypeError:
+        raise StartFailed("DATABASE_URL: has an option that is none; see DATABASE_URL in README.md") from None
     if state in _BEHIND:
         raise StartFailed("DATABASE_URL: the tables are older than this version; run: python -m bot migrate")
     if state is SchemaState.NEWER:

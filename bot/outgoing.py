@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 from aiogram import Bot
 
+from bot.code_delivery import CodeDelivery, FallBack
 from bot.courier import Courier, Delivery
-from bot.deliveries import CodeDelivery, NoticeDelivery, TelegramDelivery
+from bot.deliveries import AlertDelivery, NoticeDelivery, TelegramDelivery
 from bot.help_edit import HelpEdit
 from bot.pace import Pace
+from bot.resting import Resting
 from bot.settings import Settings
-from handlers.ports import SmsGateway
+from handlers.ports import Gateway
 from handlers.product import Product
 from locales import Texts
 from storage.accounts import Accounts
 from storage.challenges import Challenges
 from storage.clock import Clock
-from storage.outbox import CODE, HELP, NOTICE, Outbox
+from storage.outbox import ALERT, CODE, FALL_BACK, HELP, NOTICE, Outbox
 from storage.sends import Sends
 
 
@@ -29,7 +31,7 @@ def create_courier(
     sends: Sends,
     accounts: Accounts,
     challenges: Challenges,
-    gateways: Sequence[SmsGateway],
+    gateways: Sequence[Gateway],
     bot: Bot,
     texts: Texts,
     product: Product,
@@ -42,10 +44,13 @@ def create_courier(
     telegram = TelegramDelivery(outbox, accounts, bot, clock, chance, pace, owner)
     deliveries: dict[str, Delivery] = {
         CODE: CodeDelivery(
-            outbox, sends, gateways, texts, clock, chance,
+            outbox, sends, gateways, Resting(settings.gateway_rest), texts, clock, chance,
             product=product.name, tries=settings.outbox_tries, owner=owner,
         ),
-        NOTICE: NoticeDelivery(telegram, texts, clock, product.time_zone),
+        NOTICE: NoticeDelivery(telegram, texts, product, clock),
+        ALERT: AlertDelivery(telegram, texts, product, clock, settings.support_chat_id),
         HELP: HelpEdit(telegram, accounts, challenges, texts, product, clock),
     }  # fmt: skip
-    return Courier(outbox, deliveries, clock, owner)
+    courier = Courier(outbox, deliveries, clock, owner)
+    deliveries[FALL_BACK] = FallBack(outbox, challenges, clock, courier.wake, owner)
+    return courier

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -98,6 +98,55 @@ def read_country(value: Any) -> str:
     return code
 
 
+def map_of(read_key: Callable[[str], Any], read_value: Callable[[str], Any]) -> Callable[[Any], dict[Any, Any]]:
+    """Return a reader of comma-separated `key=value` pairs; a key given twice is refused."""
+
+    def read(value: Any) -> dict[Any, Any]:
+        if isinstance(value, dict):
+            return value
+        found: dict[Any, Any] = {}
+        for pair in filter(None, (part.strip() for part in _text(value).split(","))):
+            name, sign, given = pair.partition("=")
+            if not sign:
+                raise ValueError("is a list of pairs; write each as key=value")
+            key = read_key(name.strip())
+            if key in found:
+                raise ValueError(f"{key} stands there twice; write it once")
+            found[key] = read_value(given.strip())
+        return found
+
+    return read
+
+
+def read_chat_id(value: Any) -> int:
+    """Read a Telegram chat's id: a whole number, negative for a group."""
+    if not re.fullmatch(r"-?[0-9]{1,18}", _text(value)):
+        raise ValueError(f"{_text(value)!r} is no chat's id; write a whole number, for example -1009876543210")
+    return int(_text(value))
+
+
+def read_date(value: Any) -> date:
+    """Read a day as 2026-12-31."""
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(_text(value))
+    except ValueError:
+        raise ValueError(f"{_text(value)!r} is no day; write it as 2026-12-31") from None
+
+
+def read_number(value: Any) -> str:
+    """Read a telephone number in international form (E.164)."""
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", _text(value)):
+        raise ValueError(f"{_text(value)!r} is no number; write it with its plus and without spaces")
+    return _text(value)
+
+
+def read_code(value: Any) -> SecretStr:
+    """Read a code of six digits."""
+    if not re.fullmatch(r"[0-9]{6}", _text(value)):
+        raise ValueError("a code has six digits")
+    return SecretStr(_text(value))
+
+
 def read_switch(value: Any) -> bool:
     """Read `true` or `false`."""
     return value if isinstance(value, bool) else one_of(("true", "false"))(value) == "true"
@@ -122,6 +171,16 @@ def whole_number(low: int, high: int) -> Callable[[Any], int]:
         return int(text)
 
     return read
+
+
+def count(low: int, high: int) -> BeforeValidator:
+    """Validate a whole number from `low` to `high`."""
+    return BeforeValidator(whole_number(low, high))
+
+
+def choice(*choices: str) -> BeforeValidator:
+    """Validate one of `choices`."""
+    return BeforeValidator(one_of(choices))
 
 
 def is_loopback(host: str) -> bool:
@@ -180,6 +239,8 @@ def written(value: Any) -> str:
         return f"{value.count}/{written(value.period)}"
     if isinstance(value, tuple):
         return ",".join(written(item) for item in value)
+    if isinstance(value, dict):
+        return ",".join(f"{key}={written(item)}" for key, item in value.items())
     return str(value)
 
 
@@ -195,6 +256,7 @@ def like(pattern: str, advice: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+Word = Annotated[str, like(r"[!-~]{1,64}", "write 1 to 64 Latin letters, digits and signs, without spaces")]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[timedelta, ...], NoDecode, BeforeValidator(list_of(read_duration, "the durations"))]
 OneWindow = Annotated[Window, NoDecode, BeforeValidator(read_window)]
@@ -204,10 +266,14 @@ Link = Annotated[str, BeforeValidator(read_link)]
 ServiceUrl = Annotated[str, BeforeValidator(read_service_url)]
 # A host, or an IPv6 address in brackets, and maybe a port.
 _NODE = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?"
+_NODES = rf"([^@/?#]*@)?{_NODE}(,{_NODE})*"
+_QUERY = r"(\?[!-~]+)?"
 RedisUrl = Annotated[
     SecretStr,
     like(
-        rf"(rediss?://|unix:///).+|redis\+cluster://([^@/?#]*@)?{_NODE}(,{_NODE})*",
-        "write redis://host:6379/0, rediss://host:6379/0, unix:///path or redis+cluster://host1:6379,host2:6379",
+        rf"(rediss?://|unix:///).+|redis\+cluster://{_NODES}|rediss\+cluster://{_NODES}{_QUERY}"
+        rf"|rediss?\+sentinel://{_NODES}/[A-Za-z0-9._-]+(/[0-9]{{1,5}})?{_QUERY}",
+        "write redis://host:6379/0, rediss://host:6379/0, unix:///path, redis+cluster://host1:6379,host2:6379 or "
+        "redis+sentinel://host1:26379,host2:26379/master/0",
     ),
 ]

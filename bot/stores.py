@@ -12,11 +12,14 @@ from storage.challenges import Challenges
 from storage.clock import Clock
 from storage.conversations import Conversations
 from storage.database import Database, DatabaseClock
+from storage.events import Events
 from storage.expiry import Expiry
+from storage.exports import Exports
 from storage.keys import Keys
 from storage.leases import Leases
 from storage.outbox import Outbox
 from storage.redis import Client
+from storage.sending import Sending
 from storage.sends import Sends
 
 
@@ -31,10 +34,10 @@ class Stores:
     leases: Leases
     keys: Keys
     accounts: Accounts
-    challenges: Challenges
     outbox: Outbox
-    sends: Sends
     expiry: Expiry
+    exports: Exports
+    events: Events
 
     async def redis_answers(self) -> None:
         """Raise what the client raises when Redis does not answer."""
@@ -43,6 +46,23 @@ class Stores:
     async def blocked(self, telegram_id: int) -> None:
         """Remember that a person takes no messages from the bot."""
         await self.accounts.mark_blocked(telegram_id, blocked=True, now=self.clock.now())
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Proving numbers: what people ask for, and what the courier and the vendors make of it."""
+
+    challenges: Challenges
+    sends: Sends
+
+
+def open_engine(settings: Settings, stores: Stores, sending: Sending) -> Engine:
+    """Return the engine on these stores; `sending` is what the operator decided about it."""
+    database, keys, limits = stores.database, stores.keys, settings.limits()
+    return Engine(
+        Challenges(database, keys, limits, settings.terms_version, sending, stores.events),
+        Sends(database, keys, limits, sending),
+    )
 
 
 async def open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitStack) -> Stores:
@@ -56,12 +76,13 @@ async def open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitS
         # Nobody else uses this store: what a killed predecessor held is nobody's.
         await conversations.drop_locks()
         await leases.drop_held()
-    limits, keys = settings.limits(), Keys(settings.secret())
+    limits, keys = settings.limits(), Keys(settings.secret(), settings.previous_secret())
+    events = Events(database, told=settings.crm_webhook_url is not None)
     return Stores(
         redis=redis, database=database, clock=now, conversations=conversations, leases=leases, keys=keys,
-        accounts=Accounts(database, keys, limits, settings.terms_version),
-        challenges=Challenges(database, keys, limits, settings.terms_version),
-        outbox=Outbox(database, limits), sends=Sends(database, keys, limits), expiry=Expiry(database, limits),
+        accounts=Accounts(database, keys, limits, settings.terms_version, events),
+        outbox=Outbox(database, limits), expiry=Expiry(database, limits, events),
+        exports=Exports(database, keys), events=events,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiogram import Router
 
-from handlers import fallback, menu, start
+from handlers import export, fallback, menu, settings_menu, social, start
 from handlers.registration import steps
 from handlers.routes import Routes
 
@@ -16,8 +16,11 @@ def create_routers() -> tuple[Router, ...]:
     it must be last.
     """
     routes = Routes()
+    social.add_to(routes)
     start.add_to(routes)
     menu.add_to(routes)
+    export.add_to(routes)
+    settings_menu.add_to(routes)
     steps.add_to(routes)
     fallback.add_to(routes)
     return (*routes.in_order, fallback.create_router())

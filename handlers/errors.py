@@ -120,6 +120,12 @@ def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Screen:
     return Screen(turn.html("registration-phone-limit", until=until))
 
 
+def _nothing_is_sent(refusal: errors.NothingIsSent, turn: Turn) -> Screen:
+    if turn.step == Registration.code.state:
+        return Screen(turn.html("registration-code-paused"), keyboards.change_number(turn))
+    return Screen(turn.html("registration-phone-paused"))
+
+
 def _resend_too_early(refusal: errors.ResendTooEarly, turn: Turn) -> Screen:
     return Screen(turn.html("code-help-resend-in", seconds_until(refusal.retry_at, turn.now)))
 
@@ -152,8 +158,10 @@ _WORDS: dict[type[Refusal], Callable[[Any, Turn], Screen]] = {
     numbers.NumberTypeRefused: _number_type,
     numbers.AnonymousNumber: _anonymous,
     errors.AddressTaken: _address_taken,
+    errors.IdentityTaken: _pending,
     errors.NumberTaken: _number_taken,
     errors.LimitReached: _limit_reached,
+    errors.NothingIsSent: _nothing_is_sent,
     errors.ResendTooEarly: _resend_too_early,
     errors.NothingToResend: _pending,
     errors.NoAccount: _pending,

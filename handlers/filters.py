@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from aiogram.enums import ChatType
@@ -30,6 +31,21 @@ class IsCommand(Filter):
     async def __call__(self, message: Message, turn: Turn | None = None) -> bool:
         """Pass for those."""
         return turn is not None and turn.text.startswith("/")
+
+
+class Payload(Filter):
+    """`/start` with a payload of this form (Bot API, "Deep linking"), handed on as `payload`."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        """Take the form of a whole payload."""
+        self.pattern = pattern
+
+    async def __call__(self, message: Message, turn: Turn) -> bool | dict[str, str]:
+        """Pass for such a payload."""
+        command, _, payload = turn.text.partition(" ")
+        if command.partition("@")[0].casefold() != "/start" or not self.pattern.fullmatch(payload.strip()):
+            return False
+        return {"payload": payload.strip()}
 
 
 class MeansAction(Filter):

@@ -10,9 +10,11 @@ from handlers.turn import Turn
 
 
 def greet(turn: Turn) -> Reply:
-    """Say why one registers and ask the pending step; who is confirmed gets the final message."""
+    """Say why one registers and ask the pending step; who is confirmed, or refused by the CRM, is told that."""
     prompt = turn.prompt()
     if turn.step == Registration.done.state:
         return turn.say(prompt, by_http=True)
+    if turn.step == Registration.conflict.state:
+        return turn.say(prompt)
     greeting = turn.html("start-greeting", product=turn.product.name)
     return turn.say(replace(prompt, text=greeting + "\n\n" + prompt.text))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from handlers.registration import country_names
 from handlers.screens import Button, Rows
+from storage.models import Channel
 
 if TYPE_CHECKING:
     from handlers.turn import Turn
@@ -16,8 +17,25 @@ PAGE = 8
 
 
 def email(turn: Turn) -> Rows:
-    """Go on with the address given before, when there is one."""
-    return ((turn.button("button-continue", "continue"),),) if turn.talk.email else ()
+    """Go on with the address given before, or with one that a provider named; or sign up with a provider."""
+    rows: Rows = ((turn.button("button-continue", "continue"),),) if turn.talk.email else ()
+    if turn.talk.suggested and not turn.talk.email:
+        labels = {language: turn.talk.suggested for language in turn.texts.languages}
+        rows += ((Button(labels, action="email:suggested", answer="yes"),),)
+    return rows + providers(turn)
+
+
+def providers(turn: Turn) -> Rows:
+    """A link to each provider there is. Typing its label asks for a fresh one."""
+    social = turn.room.social
+    if social is None:
+        return ()
+
+    def button(name: str) -> Button:
+        url = social.link(name, turn.telegram_id, turn.language, turn.now)
+        return Button(turn.texts.every(f"button-{name}"), action=f"social:with:{name}", url=url)
+
+    return tuple((button(name),) for name in social.names)
 
 
 def email_hint(turn: Turn, domain: str) -> Rows:
@@ -55,10 +73,12 @@ def phone(turn: Turn) -> Rows:
     )
     if turn.talk.number:
         rows += ((turn.button("button-continue", "continue"),),)
+    if turn.talk.linking:
+        rows += ((turn.button("button-create-new", "social:create"),),)
     return (*rows, (turn.button("button-back", "back"),))
 
 
-def taken(turn: Turn, *, mine: bool) -> Rows:
+def taken(turn: Voice, *, mine: bool) -> Rows:
     """The ways on from "already registered"; `mine` offers to prove that the number is one's own."""
     rows: Rows = (
         (turn.link("button-restore-password", turn.product.restore_password_url),),
@@ -95,13 +115,15 @@ def code(turn: Turn) -> Rows:
     )
 
 
-def code_help(turn: Voice, *, resend: bool = True) -> Rows:
-    """Resend (while that is possible), change the number, contact support."""
-    rows: Rows = (
-        (turn.button("button-change-number", "phone:change"),),
-        (turn.link("button-support", turn.product.support_url),),
-    )
-    return ((turn.button("button-resend", "code:resend"),), *rows) if resend else rows
+def code_help(turn: Voice, *, resend: bool = True, channels: Collection[Channel] = ()) -> Rows:
+    """Resend (while that is possible), the other channels there are, change the number, contact support."""
+    rows: list[tuple[Button, ...]] = [(turn.button("button-resend", "code:resend"),)] if resend else []
+    for channel in (Channel.TELEGRAM, Channel.VOICE):
+        if channel in channels:
+            rows.append((turn.button(f"button-by-{channel.value}", f"code:by:{channel.value}"),))
+    rows.append((turn.button("button-change-number", "phone:change"),))
+    rows.append((turn.link("button-support", turn.product.support_url),))
+    return tuple(rows)
 
 
 def change_number(turn: Turn) -> Rows:
@@ -110,8 +132,8 @@ def change_number(turn: Turn) -> Rows:
 
 
 def done(turn: Turn) -> Rows:
-    """Open the product."""
-    return ((turn.link("button-start-work", turn.product.start_url),),)
+    """Open the product, signed in. The link itself is kept nowhere, so its label asks for a fresh one."""
+    return ((Button(turn.texts.every("button-start-work"), action="done:start", url=turn.sign_in_link()),),)
 
 
 def language(turn: Turn) -> Rows:

@@ -58,11 +58,11 @@ def fixed_labels(texts: Texts) -> frozenset[str]:
 
 
 def offers_of(screens: Iterable[Screen]) -> tuple[Offer, ...]:
-    """Return what these screens put on offer; a link button's action is `link:` and its address."""
+    """Return what these screens put on offer; a link button without an action has `link:` and its address."""
     return tuple(
         Offer(
             labels=tuple(sorted({_label(label) for label in button.labels.values()})),
-            action=f"link:{button.url}" if button.url else button.action,
+            action=button.action or f"link:{button.url}",
             answer=button.answer,
         )
         for screen in screens

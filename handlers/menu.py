@@ -21,6 +21,7 @@ _BEFORE = {
     Registration.country.state: Registration.phone,
     Registration.code.state: Registration.phone,
 }
+_NOTHING_PENDING = frozenset({Registration.done.state, Registration.conflict.state})
 
 
 def add_to(routes: Routes) -> None:
@@ -33,7 +34,7 @@ def add_to(routes: Routes) -> None:
         routes.commands.message.register(handler, Command(command, ignore_case=True))
     buttons: dict[str, Handler] = {
         "back": back, "continue": go_on, "delete": ask_delete, "delete:yes": delete,
-        "language:": choose_language, "link:": send_link,
+        "language:": choose_language, "link:": send_link, "done:start": send_sign_in_link,
     }  # fmt: skip
     for action, handler in buttons.items():
         routes.button(handler, Acting(action))
@@ -66,7 +67,7 @@ async def go_on(event: Event, turn: Turn, accounts: Accounts) -> Reply:
 
 async def cancel(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     """Stop asking; say until when the account waits."""
-    if turn.step == Registration.done.state:
+    if turn.step in _NOTHING_PENDING:
         return turn.ask()
     turn.talk.paused = True
     account = await accounts.of(turn.telegram_id)
@@ -138,3 +139,10 @@ async def send_link(event: Event, turn: Turn) -> Reply:
     if not turn.offers(turn.action or ""):
         return turn.ask()
     return turn.say(Screen(turn.html("menu-link", url=url)))
+
+
+async def send_sign_in_link(event: Event, turn: Turn) -> Reply:
+    """Send who typed "Get started" the link: a fresh one, since the button's may be used or too old."""
+    if turn.step != Registration.done.state:
+        return turn.ask()
+    return turn.say(Screen(turn.html("menu-link", url=turn.sign_in_link())))

@@ -5,14 +5,15 @@ Handlers and the courier receive the implementations of `bot/gateways/` by param
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from aiogram.methods import SendMessage
 
-from storage.models import UpdateRef
+from storage.models import Channel, SendState, UpdateRef
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,13 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Unknown:
-    """It may have been sent (a timeout after the request left): never repeated by itself."""
+    """It may have been sent (a timeout after the request left): never repeated by itself.
+
+    `provider_id` names it in delivery reports where the vendor takes an id of ours.
+    """
 
     detail: str
+    provider_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,85 @@ class Misconfigured:
 SendResult = Accepted | InvalidNumber | Refused | Unavailable | Unknown | Misconfigured
 
 
-class SmsGateway(Protocol):
-    """Sends one text message. Never raises for what the vendor or the network does: the result says it."""
+@dataclass(frozen=True, repr=False)
+class CodeMessage:
+    """One code on its way to one number. No repr: it must not get into a log.
 
-    name: str
+    `number` is E.164 with the plus, `text` the whole message (one SMS segment, the code first), `code` the digits in
+    it, `language` the text's. `send_id` is the ledger's id, the same on a repeat. `lifetime`: how long the code is
+    still right; delivering it later is of no use.
+    """
 
-    async def send(self, number: str, text: str, send_id: UUID) -> SendResult:
-        """Send `text` to `number` (E.164, with the plus) once; `send_id` is the ledger's id, the same on a repeat."""
+    number: str
+    text: str
+    code: str
+    language: str
+    channel: Channel
+    send_id: UUID
+    lifetime: timedelta
+
+
+class Gateway(Protocol):
+    """Sends codes by one vendor. Never raises for what the vendor or the network does: the result says it."""
+
+    @property
+    def name(self) -> str:
+        """Its name in SMS_GATEWAYS and in the ledger: permanent."""
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """How it can carry a code."""
+
+    async def send(self, message: CodeMessage) -> SendResult:
+        """Send the message once, by one of its channels."""
         ...
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """A delivery report as it came in by HTTP.
+
+    `url` is the one the vendor was told, with its query; `path_secret` the last part of its path, empty without one.
+    Header names are in lower case.
+    """
+
+    method: str
+    url: str
+    path_secret: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a vendor says of one message: DELIVERED or UNDELIVERED. `detail` is for the log, without personal data."""
+
+    provider_id: str
+    state: SendState
+    detail: str = ""
+
+
+class ForgedReport(Exception):
+    """A delivery report that is not proven to be the vendor's own, or is too old. Its text is for the log."""
+
+
+class ReportingGateway(Gateway, Protocol):
+    """A gateway whose vendor tells by HTTP what became of a message."""
+
+    @property
+    def report_answer(self) -> str:
+        """The body the vendor wants to read when the report was taken."""
+
+    async def read_report(self, request: ReportRequest) -> list[Report]:
+        """Return what the request says of each message; what is still on its way says nothing and is left out.
+
+        Raises ForgedReport, and ValueError for what the vendor cannot have written.
+        """
         ...
 
 
@@ -81,6 +154,30 @@ class MailDomains(Protocol):
 
     async def accepts_mail(self, domain: str) -> bool | None:
         """Return False only when the domain certainly takes no mail; None when unknown (never a reason to refuse)."""
+        ...
+
+
+class SignIn(Protocol):
+    """Makes the links that open the product already signed in."""
+
+    async def ready(self) -> None:
+        """Load what signing takes: quick after the first time."""
+        ...
+
+    def link(self, account_id: str, now: datetime) -> str:
+        """Return a link that signs this account in, once and soon. Only after `ready`."""
+        ...
+
+
+class SocialLinks(Protocol):
+    """Makes the links by which people sign up with a provider."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The providers there are, in the order they are offered."""
+
+    def link(self, provider: str, telegram_id: int, language: str, now: datetime) -> str:
+        """Return a link for this very person, good for some minutes."""
         ...
 
 

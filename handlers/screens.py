@@ -24,7 +24,8 @@ NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 class Button:
     """One choice. `labels` by language, since a label is understood typed in any of them.
 
-    `action` is the callback data, or `contact` for the button that shares the own contact; a `url` makes it a link.
+    `action` is the callback data, or `contact` for the button that shares the own contact; a `url` makes it a link,
+    whose `action` then says what typing its label means (empty: to be sent this very link).
     `answer` ("yes" or "no") lets a bare yes or no mean this button.
     """
 

@@ -6,7 +6,7 @@ from aiogram.fsm.state import State, StatesGroup
 
 
 class Registration(StatesGroup):
-    """One state per step; `country` is the picker inside the phone step, `done` has nothing pending."""
+    """One state per step; `country` is the picker inside the phone step, `done` and `conflict` have nothing pending."""
 
     email = State()
     terms = State()
@@ -14,3 +14,4 @@ class Registration(StatesGroup):
     country = State()
     code = State()
     done = State()
+    conflict = State()

@@ -18,11 +18,20 @@ class Talk:
     narrowed by. `terms_version`: the version in force when the step was last computed; `terms_changed`: an older one
     was accepted. `number`: the number being proven. `taken`: a number found registered, for "this is my number"
     (`taken_by_contact`: it was shared as the own contact).
+    `email_verified`: a linked identity vouches for that address. `suggested`: one that a provider named, to be offered.
+    `arrived`: under which name they came back from a provider, until they answer. `linking`: an existing account is
+    being looked for by its number.
+    `exported`: when their data was last sent to them (unix time, seconds).
+    `account`: id of the account once it is confirmed, for the link that signs in.
     `keyboard`: a reply keyboard may be on the person's screen. `latest`: id of the person's newest message.
     """
 
     language: str
     email: str | None = None
+    email_verified: bool = False
+    suggested: str | None = None
+    arrived: str | None = None
+    linking: bool = False
     candidate: str | None = None
     ticked: str | None = None
     country: str | None = None
@@ -32,6 +41,8 @@ class Talk:
     number: str | None = None
     taken: str | None = None
     taken_by_contact: bool = False
+    account: str | None = None
+    exported: int | None = None
     paused: bool = False
     keyboard: bool = False
     latest: int | None = None

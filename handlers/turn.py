@@ -18,6 +18,7 @@ from aiogram.types import CallbackQuery, Message
 from markupsafe import Markup
 
 from handlers.meaning import NO, YES, Offer, by_answer, by_label, fixed_labels, offers_of, plain
+from handlers.ports import SignIn, SocialLinks
 from handlers.product import Product
 from handlers.reply import Reply
 from handlers.screens import Rows, Screen
@@ -26,7 +27,7 @@ from handlers.talk import Talk
 from handlers.voice import Voice
 from locales import Texts
 from storage.conversations import Conversations
-from storage.models import Account, Progress, UpdateRef
+from storage.models import Account, AccountStatus, Progress, UpdateRef
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Room:
-    """What all turns share; `wake` tells the courier that the outbox was filled."""
+    """What all turns share; `wake` tells the courier that the outbox was filled, `sign_in` makes the final link.
+
+    `social`: the providers to sign up with, None without any.
+    """
 
     texts: Texts
     product: Product
@@ -63,6 +67,8 @@ class Room:
     steps: tuple[Step, ...]
     done: Callable[[Turn], Screen]
     wake: Callable[[], None]
+    sign_in: SignIn
+    social: SocialLinks | None = None
     labels: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +158,10 @@ class Turn(Voice):
 
     def pending_step(self, account: Account | None) -> Step | None:
         """Return the first step that is not done; None when the registration is complete."""
+        if self.talk.linking and account is not None and account.status is AccountStatus.PENDING:
+            # The number of an existing account is looked for; a new one's steps wait.
+            wanted = Registration.phone if account.asked_number is None else Registration.code
+            return next(step for step in self.room.steps if step.state is wanted)
         return next((s for s in self.room.steps if not s.is_done(account, self.talk, self.product)), None)
 
     async def forget(self) -> None:
@@ -165,8 +175,20 @@ class Turn(Voice):
         if account is not None:
             self.talk.email, self.talk.number = account.email, account.asked_number
             self.talk.terms_changed = account.terms_version not in {None, self.product.terms_version}
-        step = self.pending_step(account)
-        await self.move(step.state if step else Registration.done)
+        refused = account is not None and account.status is AccountStatus.CONFLICT
+        step = None if refused else self.pending_step(account)
+        confirmed = account is not None and step is None and account.status is AccountStatus.CONFIRMED
+        self.talk.account = str(account.id) if account is not None and confirmed else None
+        if confirmed:
+            await self.room.sign_in.ready()
+        end = Registration.conflict if refused else Registration.done
+        await self.move(step.state if step else end)
+
+    def sign_in_link(self) -> str:
+        """Return a fresh link that opens the product, signed in when the account is confirmed."""
+        if self.talk.account is None:
+            return self.product.start_url
+        return self.room.sign_in.link(self.talk.account, self.now)
 
     def prompt(self) -> Screen:
         """Return the pending step's question, or the final message."""
@@ -177,16 +199,20 @@ class Turn(Voice):
         """Be at the pending step of this account and ask it, after the screens `before`."""
         account = result.account if isinstance(result, Progress) else result
         if isinstance(result, Progress):
-            for displaced in result.displaced:
-                await self.room.conversations.forget(self.state.key.bot_id, displaced)
-            if result.displaced:
-                self.room.wake()
-            if result.confirmed_now:
-                log.info("account %s is confirmed", result.account.id)
+            await self.settle(result)
         self.talk.paused = False
         await self.locate(account)
         finished = self.step == Registration.done.state
         return self.say(*before, self.prompt(), by_http=finished)
+
+    async def settle(self, progress: Progress) -> None:
+        """Do what a durable step takes beside its answer: who lost something by it is told and asked anew."""
+        for displaced in progress.displaced:
+            await self.room.conversations.forget(self.state.key.bot_id, displaced)
+        if progress.displaced:
+            self.room.wake()
+        if progress.confirmed_now:
+            log.info("account %s is confirmed", progress.account.id)
 
     def ask(self, *before: Screen) -> Reply:
         """Ask the pending step again, after the screens `before`."""

@@ -77,6 +77,11 @@ class Texts:
         """The languages that have a catalogue, the source language first."""
         return tuple(self._languages)
 
+    @property
+    def default(self) -> str:
+        """The language for who has chosen none that is spoken here."""
+        return self._default
+
     def pick(self, language: str | None) -> str:
         """Return the language to speak for a Telegram `language_code` such as `en` or `pt-br`, else the default."""
         base = (language or "").replace("_", "-").split("-")[0].lower()

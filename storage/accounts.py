@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,9 +9,11 @@ import sqlalchemy as sa
 from storage.confirmation import HERE, Confirmation
 from storage.database import Database
 from storage.errors import AddressTaken
+from storage.events import Events
 from storage.keys import Keys
 from storage.ledger import Ledger
 from storage.limits import Limits
+from storage.linked import forget_identities, has_proven
 from storage.models import Account, AccountStatus, Progress, TermsAcceptance, UpdateRef
 from storage.personal import erase_personal
 from storage.records import account_of, account_with, hold
@@ -31,11 +32,15 @@ class Accounts:
     `terms_version` is the version in force: an account is complete only when it accepted this one.
     """
 
-    def __init__(self, database: Database, keys: Keys, limits: Limits, terms_version: str) -> None:
+    def __init__(
+        self, database: Database, keys: Keys, limits: Limits, terms_version: str, events: Events | None = None
+    ) -> None:
+        """`events`: what the CRM is told; without it nothing."""
         self._database = database
+        self._events = events or Events(database)
         self._limits = limits
         self._ledger = Ledger(database, keys, limits)
-        self._confirmation = Confirmation(database, limits, terms_version)
+        self._confirmation = Confirmation(database, limits, terms_version, self._events)
 
     async def of(self, telegram_id: int) -> Account | None:
         """Return the person's account, None when there is none."""
@@ -46,22 +51,33 @@ class Accounts:
         return await self._database.read(work)
 
     async def accept_terms(
-        self, update: UpdateRef, language: str, email: str | None, acceptance: TermsAcceptance, now: datetime
+        self,
+        update: UpdateRef,
+        language: str,
+        email: str | None,
+        acceptance: TermsAcceptance,
+        now: datetime,
+        *,
+        verified: bool = False,
     ) -> Progress:
         """Record the acceptance and create the account, or renew the acceptance of the one there is.
 
-        `email` (normalised, claimed) is taken when the account has none. Raises AddressTaken or NumberTaken when that
-        completes the account and someone else's right is the better one.
+        `email` (normalised, claimed) is taken when the account has none. `verified`: a linked identity is said to have
+        proven it, which is looked up. Raises AddressTaken or NumberTaken when that completes the account and someone
+        else's right is the better one.
         """
 
         async def work(conn: Connection) -> Progress:
             account = await hold(conn, update.telegram_id, address=email)
+            proven = email is not None and verified and await has_proven(conn, update.telegram_id, email)
+            takes = account is None or (account.email is None and account.status is AccountStatus.PENDING)
+            claimed = None if proven else email
             if account is None:
-                account = await self._create(conn, update.telegram_id, language, email, acceptance, now)
+                account = await self.create(conn, update.telegram_id, language, claimed, acceptance, now)
             else:
                 values = {"language": language, "terms_version": acceptance.version, "terms_accepted_at": now} | HERE
-                if account.email is None and account.status is AccountStatus.PENDING:
-                    values |= {"email": email, "email_verified": False}
+                if takes:
+                    values |= {"email": claimed, "email_verified": False}
                 await change(conn, accounts, account.id, **values)
                 account = await account_with(conn, account.id)
             await insert(
@@ -69,6 +85,8 @@ class Accounts:
                 version=acceptance.version, language=acceptance.language, sentence_hash=acceptance.sentence_hash,
                 accepted_at=now,
             )  # fmt: skip
+            if email is not None and takes and proven:
+                return await self._confirmation.give_address(conn, account, email, verified=True, now=now)
             return await self._confirmation.complete(conn, account, now)
 
         return await self._database.write(update, work)
@@ -88,6 +106,8 @@ class Accounts:
             limit = await self._ledger.look_up(conn, update.telegram_id, LookupKind.ADDRESS, email, now)
             if limit is not None:
                 raise limit
+            if account is not None and account.status is AccountStatus.CONFLICT:
+                return Progress(account)
             confirmed = account is not None and account.status is AccountStatus.CONFIRMED
             if account is not None and confirmed and account.email is not None:
                 return Progress(account)
@@ -95,7 +115,9 @@ class Accounts:
             held = await self._confirmation.address_is_held(conn, email, account, verified=verified)
             if held and (reveal or confirmed):
                 raise AddressTaken
-            return None if account is None else await self._set_email(conn, account, email, verified, now)
+            if account is None:
+                return None
+            return await self._confirmation.give_address(conn, account, email, verified=verified, now=now)
 
         return await self._database.write(update, work)
 
@@ -116,41 +138,34 @@ class Accounts:
         await self._database.write(None, work)
 
     async def erase(self, update: UpdateRef, now: datetime) -> bool:
-        """Delete the account and everything personal with it; False when there is none. The ledger keeps its HMACs."""
+        """Delete the account and everything personal with it; False when there is nothing. The ledger keeps HMACs."""
 
         async def work(conn: Connection) -> bool:
             account = await hold(conn, update.telegram_id)
             if account is None:
-                return False
+                return await forget_identities(conn, update.telegram_id)
             await erase_personal(conn, [(account.id, account.telegram_id)], now)
+            await self._events.deleted(conn, account, now)
             return True
 
         return await self._database.write(update, work)
 
-    async def _create(
-        self, conn: Connection, telegram_id: int, language: str, email: str | None, accepted: TermsAcceptance,
+    async def create(
+        self,
+        conn: Connection,
+        telegram_id: int,
+        language: str,
+        email: str | None,
+        accepted: TermsAcceptance | None,
         now: datetime,
-    ) -> Account:  # fmt: skip
+    ) -> Account:
+        """Create a pending account in the caller's transaction, which holds the person; `email` is claimed."""
         account = Account(
             id=self._database.new_id(), telegram_id=telegram_id, status=AccountStatus.PENDING, language=language,
-            email=email, email_verified=False, terms_version=accepted.version, phone=None, asked_number=None,
-            created_at=now, expires_at=now + self._limits.unconfirmed_lifetime, confirmed_at=None,
+            email=email, email_verified=False, terms_version=accepted.version if accepted else None, phone=None,
+            asked_number=None, created_at=now, expires_at=now + self._limits.unconfirmed_lifetime, confirmed_at=None,
+            terms_accepted_at=now if accepted else None,
         )  # fmt: skip
         row = {name: value for name, value in vars(account).items() if name != "asked_number"}
-        await insert(conn, accounts, **row, terms_accepted_at=now)
+        await insert(conn, accounts, **row)
         return account
-
-    async def _set_email(
-        self, conn: Connection, account: Account, email: str, verified: bool, now: datetime
-    ) -> Progress:
-        # What was verified once is not unlearnt by typing it.
-        verified = verified or (account.email == email and account.email_verified)
-        account = replace(account, email=email, email_verified=verified)
-        confirmed = account.status is AccountStatus.CONFIRMED
-        displaced: list[int] = []
-        if verified or confirmed:
-            await self._confirmation.lock_rivals(conn, account, email, account.phone)
-            displaced = await self._confirmation.take_address(conn, account, email, now, confirming=confirmed)
-        await change(conn, accounts, account.id, email=email, email_verified=verified, **HERE)
-        progress = await self._confirmation.complete(conn, account, now)
-        return replace(progress, displaced=tuple(dict.fromkeys((*displaced, *progress.displaced))))

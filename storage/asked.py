@@ -10,12 +10,13 @@ import sqlalchemy as sa
 
 from storage.ledger import COUNTED
 from storage.limits import Limits
+from storage.models import Channel, SendState
 from storage.statements import Connection, Statement
 from storage.tables import IS_ASKED, ChallengeState, challenges, sends
 
 _ASKED = Statement(sa.select(challenges).where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED))
 _SENT = Statement(
-    sa.select(sends.c.code_n, sends.c.at)
+    sa.select(sends.c.code_n, sends.c.at, sends.c.channel, sends.c.state)
     .where(sends.c.challenge_id == sa.bindparam("challenge"), COUNTED)
     .order_by(sends.c.code_n)
 )
@@ -27,6 +28,8 @@ class SentCode:
 
     n: int
     at: datetime
+    channel: Channel
+    state: SendState
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,14 @@ class Challenge:
         session = self.last_action_at + limits.challenge_session
         return min(session, self.sent[-1].at + limits.code_lifetime) if self.sent else session
 
-    def resend_at(self, limits: Limits) -> datetime | None:
-        """Return when the next code may be asked for by the delays; None when this challenge allows no more."""
-        if not self.sent or len(self.sent) >= limits.sends_per_challenge:
-            return None
+    def has_sms_left(self, limits: Limits) -> bool:
+        """Tell whether this challenge allows one more SMS."""
+        return sum(code.channel is Channel.SMS for code in self.sent) < limits.sends_per_challenge
+
+    def resend_at(self, limits: Limits) -> datetime:
+        """Return when the next code may be asked for by the delays. What did not arrive is not waited for."""
+        if not self.sent or self.sent[-1].state is SendState.UNDELIVERED:
+            return self.last_action_at
         delay = limits.resend_delays[min(len(self.sent), len(limits.resend_delays)) - 1]
         return self.sent[-1].at + delay
 
@@ -66,7 +73,8 @@ async def asked_challenge(conn: Connection, account_id: UUID) -> Challenge | Non
     row = (await conn.execute(_ASKED, account=account_id)).one_or_none()
     if row is None:
         return None
-    sent = tuple(SentCode(n, at) for n, at in (await conn.execute(_SENT, challenge=row.id)).all())
+    rows = (await conn.execute(_SENT, challenge=row.id)).all()
+    sent = tuple(SentCode(n, at, Channel(channel), SendState(state)) for n, at, channel, state in rows)
     return Challenge(
         id=row.id, number=row.number, country=row.country, key_id=row.key_id, codes=row.codes,
         state=ChallengeState(row.state), last_action_at=row.last_action_at, sent=sent,

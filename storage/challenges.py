@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from storage import outbox
-from storage.asked import Challenge, SentCode, asked_challenge
+from storage.admission import Admitted
+from storage.asked import Challenge, asked_challenge
+from storage.asking import Asking
 from storage.confirmation import Confirmation
 from storage.database import Database
 from storage.errors import (
     CodeExpired,
-    Limit,
     LimitReached,
     NoAccount,
+    NothingIsSent,
     NothingToResend,
     NumberTaken,
     ResendTooEarly,
     TooManyTries,
     WrongCode,
 )
+from storage.events import Events
 from storage.keys import Keys, UnknownKey
-from storage.ledger import Ledger, Recipient
+from storage.ledger import Recipient
 from storage.limits import Limits
 from storage.models import (
-    Account,
     AccountStatus,
+    Channel,
     CodeSent,
     PhoneProof,
     Progress,
+    SendState,
     Timeline,
     UpdateRef,
 )
 from storage.records import account_of, hold
-from storage.rows import change, insert
+from storage.rows import change
+from storage.sending import Sending
 from storage.statements import Connection, Statement
-from storage.tables import IS_ASKED, AttemptOutcome, ChallengeState, LookupKind, challenges
+from storage.tables import AttemptOutcome, ChallengeState, LookupKind, accounts, challenges, sends
 
 _STORY = timedelta(hours=24)
-_REPLACE = Statement(
-    sa.update(challenges).where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED), sets=("state",)
+_NOT_ARRIVED = (SendState.ACCEPTED, SendState.UNKNOWN, SendState.UNDELIVERED)
+_FALLEN = Statement(
+    sa.select(sends.c.state, sends.c.challenge_id, sends.c.code_n, challenges.c.language, accounts.c.telegram_id)
+    .join(challenges, challenges.c.id == sends.c.challenge_id)
+    .join(accounts, accounts.c.id == challenges.c.account_id)
+    .where(sends.c.id == sa.bindparam("send"))
 )
 _SPEND = Statement(
     sa.update(challenges)
@@ -58,12 +67,22 @@ _SPEND = Statement(
 class Challenges:
     """The verification engine. Codes are derived (`Keys.code`), never stored."""
 
-    def __init__(self, database: Database, keys: Keys, limits: Limits, terms_version: str) -> None:
+    def __init__(
+        self, database: Database, keys: Keys, limits: Limits, terms_version: str,
+        sending: Sending | None = None, events: Events | None = None,
+    ) -> None:  # fmt: skip
+        """`sending`: by whom codes are sent and what that may cost; without it by the console, for nothing.
+
+        `events`: what the CRM is told; without it nothing.
+        """
+        sending = sending or Sending()
         self._database = database
         self._keys = keys
         self._limits = limits
-        self._ledger = Ledger(database, keys, limits)
-        self._confirmation = Confirmation(database, limits, terms_version)
+        self._sending = sending
+        self._asking = Asking(database, keys, limits, sending)
+        self._ledger = self._asking.ledger
+        self._confirmation = Confirmation(database, limits, terms_version, events or Events(database))
 
     async def ask_code(
         self,
@@ -82,19 +101,19 @@ class Challenges:
 
         `own_contact`: Telegram vouches for the number, so it never counts as a look-up, and proves the number by
         itself when no code is needed or a limit lets none leave. `claim`: the person says a registered number is
-        theirs. `reveal`: tell at once that someone else holds it. Raises NoAccount, NumberTaken, LimitReached.
+        theirs. `reveal`: tell at once that someone else holds it. Raises NoAccount, NumberTaken, LimitReached,
+        NothingIsSent.
         """
 
         async def work(conn: Connection) -> CodeSent | Progress:
             account = await hold(conn, update.telegram_id, number=number)
             if account is None:
                 raise NoAccount
-            if account.status is AccountStatus.CONFIRMED:
+            if account.status is not AccountStatus.PENDING:
                 return Progress(account)
             to = Recipient(update.telegram_id, number, country)
             if not own_contact:
-                limit = await self._ledger.look_up(conn, update.telegram_id, LookupKind.NUMBER, number, now)
-                await self._refuse(conn, limit, to, None, now)
+                await self._look_up(conn, to, now)
             if account.phone == number:
                 return await self._confirmation.ask_no_more(conn, account, number, now)
             if reveal and not claim and await self._confirmation.number_is_held(conn, number, account.id):
@@ -102,8 +121,8 @@ class Challenges:
             if own_contact and not contact_needs_code:
                 return await self._confirmation.prove(conn, account, number, PhoneProof.CONTACT, now)
             try:
-                return await self._ask(conn, account, to, language, own_contact, now)
-            except LimitReached:
+                return await self._asking.ask(conn, account, to, language, own_contact, now)
+            except (LimitReached, NothingIsSent):
                 # Nobody can lock owners out of their number by using its limits up.
                 if not own_contact:
                     raise
@@ -111,11 +130,12 @@ class Challenges:
 
         return await self._database.write(update, work)
 
-    async def resend(self, update: UpdateRef, language: str, now: datetime) -> CodeSent:
+    async def resend(self, update: UpdateRef, language: str, now: datetime, channel: Channel | None = None) -> CodeSent:
         """Send one more code to the number being proven; earlier ones stay right.
 
-        When none is live any more it is the first of a new challenge; no limit starts anew by that. Raises NoAccount,
-        NothingToResend, ResendTooEarly, LimitReached.
+        By `channel`, or (None) by whatever need not be asked for. When no code is live any more it is the first of a
+        new challenge; no limit starts anew by that. Raises NoAccount, NothingToResend, ResendTooEarly, LimitReached,
+        NothingIsSent.
         """
 
         async def work(conn: Connection) -> CodeSent:
@@ -127,14 +147,43 @@ class Challenges:
                 raise NothingToResend
             to = Recipient(update.telegram_id, challenge.number, challenge.country)
             if not challenge.live_codes(self._limits, now):
-                return await self._send_first(conn, account, to, language, now)
+                return await self._asking.send_first(conn, account, to, language, channel, now)
             due = challenge.resend_at(self._limits)
-            if due is not None and now < due:
+            if now < due and (challenge.has_sms_left(self._limits) or channel not in (None, Channel.SMS)):
                 raise ResendTooEarly(due)
-            await self._refuse(conn, await self._exhausted(conn, challenge, to, now), to, challenge, now)
-            return await self._send_next(conn, account, challenge, to, language, now)
+            return await self._asking.send_next(conn, account, challenge, to, language, channel, now)
 
         return await self._database.write(update, work)
+
+    async def fall_back(self, send_id: UUID, now: datetime) -> bool:
+        """Follow a verification message that did not arrive by an SMS, unless the person went on meanwhile.
+
+        Raises LimitReached, NothingIsSent: the SMS may not leave either. True when one is on its way.
+        """
+
+        async def work(conn: Connection) -> bool:
+            row = (await conn.execute(_FALLEN, send=send_id)).one_or_none()
+            account = None if row is None else await hold(conn, row.telegram_id)
+            if row is None or account is None or row.state not in _NOT_ARRIVED:
+                return False
+            challenge = await asked_challenge(conn, account.id)
+            asked_anew = challenge is None or challenge.id != row.challenge_id or challenge.codes != row.code_n
+            if challenge is None or asked_anew or not challenge.live_codes(self._limits, now):
+                return False
+            to = Recipient(account.telegram_id, challenge.number, challenge.country)
+            try:
+                await self._asking.send_next(conn, account, challenge, to, row.language, Channel.SMS, now)
+            except (LimitReached, NothingIsSent):
+                if row.state == SendState.UNDELIVERED:
+                    # Nothing comes any more, so whoever waits for it is told.
+                    others = {"channels": sorted(await self._channels(conn, to, challenge, now))}
+                    text, whom = "notice-code-undelivered", account.telegram_id
+                    dedupe = f"{text}:{send_id}"
+                    await outbox.notice(self._database, conn, whom, row.language, text, now, others, dedupe)
+                raise
+            return True
+
+        return await self._database.write(None, work)
 
     async def try_code(self, update: UpdateRef, code: str, now: datetime) -> Progress:
         """Try a code (ASCII digits) against the live ones; a right one proves the number and may complete the account.
@@ -148,7 +197,7 @@ class Challenges:
             if account is None:
                 raise NoAccount
             challenge = await asked_challenge(conn, account.id)
-            if account.status is AccountStatus.CONFIRMED or (challenge is None and account.phone is not None):
+            if account.status is not AccountStatus.PENDING or (challenge is None and account.phone is not None):
                 return Progress(account)
             if challenge is None:
                 raise NothingToResend
@@ -177,92 +226,35 @@ class Challenges:
                 return Timeline((), now, limited=False, challenge_id=None)
             to = Recipient(telegram_id, challenge.number, challenge.country)
             events = await self._ledger.story(conn, to, since=now - _STORY)
-            live = challenge.live_codes(self._limits, now)
-            delayed = challenge.resend_at(self._limits) if live else now
-            due = delayed or challenge.ends_at(self._limits)
-            later = await self._ledger.send_refusal(conn, to, max(due, now))
-            limited = delayed is None or later is not None
-            return Timeline(events, later.retry_at if later else due, limited, challenge.id)
+            live = bool(challenge.live_codes(self._limits, now))
+            has_left = not live or challenge.has_sms_left(self._limits)
+            due = max(challenge.resend_at(self._limits) if live else now, now)
+            if not has_left:
+                due = max(challenge.ends_at(self._limits), now)
+            later = await self._asking.may_send(conn, to, challenge, None, due)
+            retry_at = later.retry_at if isinstance(later, LimitReached) else due
+            channels = await self._channels(conn, to, challenge, now) if live else frozenset()
+            limited = not has_left or not isinstance(later, Admitted)
+            return Timeline(events, retry_at, limited, challenge.id, channels)
 
         return await self._database.read(work)
 
-    async def _ask(
-        self, conn: Connection, account: Account, to: Recipient, language: str, own_contact: bool, now: datetime
-    ) -> CodeSent:
-        challenge = await asked_challenge(conn, account.id) if account.asked_number else None
-        if own_contact:
-            # A code that may not be tried is no reason to wait for it.
-            await self._refuse(
-                conn, await self._ledger.wrong_codes(conn, to.telegram_id, to.number, now), to, challenge, now
-            )
-        if challenge is None or challenge.number != to.number or not challenge.live_codes(self._limits, now):
-            return await self._send_first(conn, account, to, language, now)
-        due = challenge.resend_at(self._limits)
-        if due is None and own_contact:
-            await self._refuse(conn, await self._exhausted(conn, challenge, to, now), to, challenge, now)
-        if due is None or now < due:
-            return CodeSent(account, to.number, queued=False, resend_at=due)
-        return await self._send_next(conn, account, challenge, to, language, now)
+    async def _look_up(self, conn: Connection, to: Recipient, now: datetime) -> None:
+        limit = await self._ledger.look_up(conn, to.telegram_id, LookupKind.NUMBER, to.number, now)
+        if limit is not None:
+            await self._ledger.add_refusal(conn, to, None, Channel.SMS, limit.limit, now)
+            raise limit
 
-    async def _send_first(
-        self, conn: Connection, account: Account, to: Recipient, language: str, now: datetime
-    ) -> CodeSent:
-        await self._refuse(conn, await self._ledger.send_refusal(conn, to, now), to, None, now)
-        if account.asked_number is not None:
-            await conn.execute(_REPLACE, account=account.id, state=ChallengeState.REPLACED)
-        challenge_id = self._database.new_id()
-        await insert(
-            conn, challenges, id=challenge_id, account_id=account.id, number=to.number,
-            number_hmac=self._keys.number(to.number), country=to.country, key_id=self._keys.key_id, language=language,
-            codes=1, attempts=0, state=ChallengeState.OPEN, created_at=now, last_action_at=now,
-        )  # fmt: skip
-        challenge = Challenge(
-            challenge_id, to.number, to.country, self._keys.key_id, 1, ChallengeState.OPEN, now, sent=()
-        )
-        return await self._queue(conn, account, challenge, to, now)
-
-    async def _send_next(
-        self, conn: Connection, account: Account, challenge: Challenge, to: Recipient, language: str, now: datetime
-    ) -> CodeSent:
-        await self._refuse(conn, await self._ledger.send_refusal(conn, to, now), to, challenge, now)
-        challenge = replace(challenge, codes=challenge.codes + 1, last_action_at=now)
-        await change(conn, challenges, challenge.id, codes=challenge.codes, language=language, last_action_at=now)
-        return await self._queue(conn, account, challenge, to, now)
-
-    async def _queue(
-        self, conn: Connection, account: Account, challenge: Challenge, to: Recipient, now: datetime
-    ) -> CodeSent:
-        """Queue the challenge's newest code."""
-        n = challenge.codes
-        send_id = await self._ledger.add_send(conn, to, challenge.id, n, now)
-        payload = {"send_id": send_id.hex}
-        await outbox.put(self._database, conn, outbox.CODE, payload, now, telegram_id=account.telegram_id)
-        resend_at = replace(challenge, sent=(*challenge.sent, SentCode(n, now))).resend_at(self._limits)
-        account = replace(account, asked_number=to.number)
-        return CodeSent(account, to.number, queued=True, resend_at=resend_at, is_new=n == 1)
-
-    async def _exhausted(
-        self, conn: Connection, challenge: Challenge, to: Recipient, now: datetime
-    ) -> LimitReached | None:
-        """Return the limit when a live challenge has no code left; a new one opens when it ends, limits permitting."""
-        if challenge.resend_at(self._limits) is not None:
-            return None
-        ends_at = max(challenge.ends_at(self._limits), now)
-        later = await self._ledger.send_refusal(conn, to, ends_at)
-        return LimitReached(Limit.SENDS_PER_CHALLENGE, ends_at if later is None else later.retry_at)
-
-    async def _refuse(
-        self,
-        conn: Connection,
-        limit: LimitReached | None,
-        to: Recipient,
-        challenge: Challenge | None,
-        now: datetime,
-    ) -> None:
-        if limit is None:
-            return
-        await self._ledger.add_refusal(conn, to, challenge.id if challenge else None, limit.limit, now)
-        raise limit
+    async def _channels(
+        self, conn: Connection, to: Recipient, challenge: Challenge, now: datetime
+    ) -> frozenset[Channel]:
+        """Return the channels beside SMS by which a code may be asked for once the delay between codes is over."""
+        found = set()
+        due = max(challenge.resend_at(self._limits), now)
+        for channel in self._sending.routes.channels(to.country) - {Channel.SMS}:
+            if isinstance(await self._asking.may_send(conn, to, challenge, channel, due), Admitted):
+                found.add(channel)
+        return frozenset(found)
 
     async def _compare(
         self, conn: Connection, challenge: Challenge, to: Recipient, code: str, now: datetime
@@ -270,13 +262,7 @@ class Challenges:
         """Spend one try; return None for a right code, else how many tries are left."""
         if challenge.state is ChallengeState.DEAD:
             raise TooManyTries
-        try:
-            live = [
-                self._keys.code(challenge.id, n, challenge.key_id, self._limits.code_length)
-                for n in challenge.live_codes(self._limits, now)
-            ]
-        except UnknownKey:
-            live = []  # made under a key that is gone: nobody can know this code any more
+        live = self._live(challenge, now)
         if not live:
             raise CodeExpired
         # The condition in the UPDATE is what bounds the guesses, whatever else runs at the same time.
@@ -286,12 +272,25 @@ class Challenges:
         if attempts is None:
             raise TooManyTries
         # Every live code is compared, so that the time taken tells nothing.
-        right = any([hmac.compare_digest(known.encode(), code.encode()) for known in live])
-        outcome = AttemptOutcome.RIGHT if right else AttemptOutcome.WRONG
+        matching = [n for n, known in live if hmac.compare_digest(known.encode(), code.encode())]
+        outcome = AttemptOutcome.RIGHT if matching else AttemptOutcome.WRONG
         await self._ledger.add_attempt(conn, to, challenge.id, outcome, now)
-        if right:
+        if matching:
+            await self._ledger.entered(conn, challenge.id, matching[-1], now)
             return None
         left = self._limits.code_attempts - attempts
         if left == 0:
             await change(conn, challenges, challenge.id, state=ChallengeState.DEAD)
         return left
+
+    def _live(self, challenge: Challenge, now: datetime) -> list[tuple[int, str]]:
+        """Return the codes that are right now, each with its place in the challenge."""
+        numbers = challenge.live_codes(self._limits, now)
+        known = self._sending.test_numbers.code(challenge.number, now)
+        if known is not None:
+            return [(n, known) for n in numbers]
+        try:
+            return [(n, self._keys.code(challenge.id, n, challenge.key_id, self._limits.code_length)) for n in numbers]
+        except UnknownKey:
+            # Made under a key that is gone: nobody can know this code any more.
+            return []

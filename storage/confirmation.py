@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from storage import outbox
 from storage.database import Database
 from storage.errors import AddressTaken, NumberTaken
+from storage.events import Events
 from storage.limits import Limits
 from storage.models import Account, AccountStatus, PhoneProof, Progress
 from storage.rows import change
@@ -90,7 +91,11 @@ def _lose(losers: sa.ColumnElement[bool], values: Mapping[str, object], sets: tu
     return Statement(change.returning(accounts.c.telegram_id, accounts.c.language, accounts.c.blocked_at), sets=sets)
 
 
-_claimed = accounts.c.email_verified.is_(sa.false())
+# An account in conflict holds nothing against anybody and loses nothing to anybody: it waits for support.
+_claimed = sa.and_(
+    accounts.c.email_verified.is_(sa.false()),
+    accounts.c.status != sa.literal_column(f"'{AccountStatus.CONFLICT.value}'"),
+)
 # Whose address goes, by (the winner's is verified, the winner is being confirmed).
 _LOSE_ADDRESS = {
     (True, True): _lose(sa.and_(_address_is, sa.or_(_PENDING, _claimed)), _NO_ADDRESS),
@@ -118,13 +123,14 @@ class Confirmation:
     database: Database
     limits: Limits
     terms_version: str
+    events: Events
 
     async def prove(
         self, conn: Connection, account: Account, number: str, proof: PhoneProof, now: datetime
     ) -> Progress:
         """Write down that the account's person proved `number`, close what was asked, and go on to `complete`."""
         await change(conn, accounts, account.id, phone=number, phone_proof=proof, phone_proven_at=now, **HERE)
-        return await self.ask_no_more(conn, replace(account, phone=number), number, now)
+        return await self.ask_no_more(conn, replace(account, phone=number, phone_proof=proof), number, now)
 
     async def ask_no_more(self, conn: Connection, account: Account, number: str, now: datetime) -> Progress:
         """Close what the account was asked, its proven number being `number`, and go on to `complete`."""
@@ -137,7 +143,7 @@ class Confirmation:
         Raises NumberTaken (this account loses the number it proved) or AddressTaken (it loses the address and keeps
         the number) when another account's right is the better one; both are to be committed.
         """
-        if account.status is AccountStatus.CONFIRMED or account.phone is None:
+        if account.status is not AccountStatus.PENDING or account.phone is None:
             return Progress(account)
         held_since = await self._held_since(conn, account.phone, account.id)
         if held_since is not None and held_since >= now - self.limits.number_recycle_after:
@@ -157,7 +163,24 @@ class Confirmation:
         if account.asked_number is not None:
             await conn.execute(_REPLACE, account=account.id, state=ChallengeState.REPLACED)
         account = replace(account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now)
+        await self.events.confirmed(conn, account, now)
         return Progress(account, confirmed_now=True, displaced=_each_once(displaced))
+
+    async def give_address(
+        self, conn: Connection, account: Account, email: str, *, verified: bool, now: datetime
+    ) -> Progress:
+        """Write down the account's address, take it from whose right is the weaker one, and go on to `complete`."""
+        # What was verified once is not unlearnt by typing it.
+        verified = verified or (account.email == email and account.email_verified)
+        account = replace(account, email=email, email_verified=verified)
+        confirmed = account.status is AccountStatus.CONFIRMED
+        displaced: list[int] = []
+        if verified or confirmed:
+            await self.lock_rivals(conn, account, email, account.phone)
+            displaced = await self.take_address(conn, account, email, now, confirming=confirmed)
+        await change(conn, accounts, account.id, email=email, email_verified=verified, **HERE)
+        progress = await self.complete(conn, account, now)
+        return replace(progress, displaced=_each_once([*displaced, *progress.displaced]))
 
     async def number_is_held(self, conn: Connection, number: str, account_id: UUID) -> bool:
         """Tell whether another confirmed account holds the number."""

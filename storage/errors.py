@@ -20,6 +20,12 @@ class Limit(StrEnum):
     NUMBERS_PER_PERSON = "numbers_per_person"
     ADDRESSES_PER_PERSON = "addresses_per_person"
     WRONG_CODES = "wrong_codes"
+    CALLS_PER_NUMBER = "calls_per_number"
+    SENDS_PER_PREFIX = "sends_per_prefix"
+    PREFIX_BLOCKED = "prefix_blocked"
+    DAILY_BUDGET = "daily_budget"
+    PAUSED = "paused"
+    NO_GATEWAY = "no_gateway"
 
 
 class Refusal(Exception):
@@ -37,6 +43,11 @@ class AddressTaken(Refusal):
 
 
 @dataclass
+class IdentityTaken(Refusal):
+    """The identity belongs to a confirmed account of somebody with another Telegram id."""
+
+
+@dataclass
 class NumberTaken(Refusal):
     """A confirmed account of someone else holds this number."""
 
@@ -47,6 +58,13 @@ class LimitReached(Refusal):
 
     limit: Limit
     retry_at: datetime
+
+
+@dataclass
+class NothingIsSent(Refusal):
+    """No code leaves, for as long as the operator says so (`paused`) or has no gateway for this (`no_gateway`)."""
+
+    limit: Limit
 
 
 @dataclass

@@ -31,6 +31,10 @@ class Keys:
         """Return the 32-byte key of a purpose, always the same for the same secret."""
         return self._present.derive(purpose)
 
+    def every(self, purpose: str) -> tuple[bytes, ...]:
+        """Return the 32-byte keys of a purpose, the present one first, then the previous one while it is given."""
+        return tuple(derived.derive(purpose) for derived in self._all)
+
     def code(self, challenge_id: UUID, n: int, key_id: str, length: int = 6) -> str:
         """Return code `n` of a challenge: HMAC-SHA256 truncated to decimal digits as RFC 4226 section 5.3 does.
 
@@ -67,6 +71,10 @@ class Keys:
     def numbers(self, e164: str) -> tuple[str, ...]:
         """Return every HMAC a number may have in the ledger."""
         return tuple(derived.ledger("number", e164) for derived in self._all)
+
+    def prefixes(self, e164: str) -> tuple[str, ...]:
+        """Return every HMAC a number's range may have in the ledger."""
+        return tuple(derived.ledger("prefix", e164[:-4]) for derived in self._all)
 
     def addresses(self, email: str) -> tuple[str, ...]:
         """Return every HMAC an address may have in the ledger."""

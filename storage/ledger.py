@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,8 +17,9 @@ from storage.database import Database
 from storage.errors import Limit, LimitReached
 from storage.keys import Keys
 from storage.limits import Limits, Window
-from storage.models import SendEvent, SendState
+from storage.models import Channel, SendEvent, SendState
 from storage.rows import insert
+from storage.sending import Offer
 from storage.statements import Connection, Statement
 from storage.tables import AttemptOutcome, LookupKind, code_attempts, lookups, sends
 
@@ -30,37 +32,37 @@ _LIMIT_OF = {
 }
 
 
-def _hmac_is(column: sa.Column[str], name: str) -> sa.ColumnElement[bool]:
-    """Match the HMAC under the key in force, or under the one before it: see `_under`."""
+def hmac_is(column: sa.Column[str], name: str) -> sa.ColumnElement[bool]:
+    """Match the HMAC under the key in force, or under the one before it: see `under`."""
     return column.in_([sa.bindparam(name, type_=sa.Text), sa.bindparam(f"{name}_before", type_=sa.Text)])
-
-
-def _newest(column: sa.Column[str], name: str) -> Statement:
-    newest = sa.select(sends.c.at).where(_hmac_is(column, name), COUNTED).order_by(sends.c.at.desc())
-    return Statement(newest.limit(sa.bindparam("most", type_=sa.Integer)))
 
 
 _LOOKED_UP = Statement(
     sa.select(lookups.c.value_hmac, lookups.c.at)
-    .where(_hmac_is(lookups.c.person_hmac, "person"), lookups.c.kind == sa.bindparam("about"))
+    .where(hmac_is(lookups.c.person_hmac, "person"), lookups.c.kind == sa.bindparam("about"))
     .where(lookups.c.at > sa.bindparam("since"))
     .order_by(lookups.c.at.desc())
 )
-_SENT_TO_PERSON = _newest(sends.c.person_hmac, "person")
-_SENT_TO_NUMBER = _newest(sends.c.number_hmac, "number")
 _GUESSED_WRONG = Statement(
     sa.select(code_attempts.c.at)
-    .where(_hmac_is(code_attempts.c.number_hmac, "number"), _hmac_is(code_attempts.c.person_hmac, "person"))
+    .where(hmac_is(code_attempts.c.number_hmac, "number"), hmac_is(code_attempts.c.person_hmac, "person"))
     .where(code_attempts.c.outcome == sa.literal_column(f"'{AttemptOutcome.WRONG.value}'"))
     .order_by(code_attempts.c.at.desc())
     .limit(sa.bindparam("most", type_=sa.Integer))
 )
 
 _STORY = Statement(
-    sa.select(sends.c.at, sends.c.state, sends.c.refused_by)
-    .where(_hmac_is(sends.c.number_hmac, "number"), _hmac_is(sends.c.person_hmac, "person"))
+    sa.select(sends.c.at, sends.c.state, sends.c.refused_by, sends.c.channel)
+    .where(hmac_is(sends.c.number_hmac, "number"), hmac_is(sends.c.person_hmac, "person"))
     .where(sends.c.at > sa.bindparam("since"))
     .order_by(sends.c.at, sends.c.code_n.nulls_last())
+)
+
+_ENTERED = Statement(
+    sa.update(sends).where(
+        sends.c.challenge_id == sa.bindparam("challenge"), sends.c.code_n == sa.bindparam("n"), COUNTED
+    ),
+    sets=("entered_at",),
 )
 
 
@@ -90,59 +92,53 @@ class Ledger:
         """
         window = self.limits.addresses_per_person if kind is LookupKind.ADDRESS else self.limits.numbers_per_person
         same = self.keys.addresses(value) if kind is LookupKind.ADDRESS else self.keys.numbers(value)
-        person = _under("person", self.keys.persons(telegram_id))
+        person = under("person", self.keys.persons(telegram_id))
         rows = (await conn.execute(_LOOKED_UP, about=kind, since=now - window.period, **person)).all()
         if any(row.value_hmac in same for row in rows):
             return None
-        opens_at = _opens_at([row.at for row in rows], (window,), now)
-        if opens_at is not None:
-            return LimitReached(_LIMIT_OF[kind], opens_at)
+        free_at = opens_at([row.at for row in rows], (window,), now)
+        if free_at is not None:
+            return LimitReached(_LIMIT_OF[kind], free_at)
         await insert(
             conn, lookups, id=self.database.new_id(), person_hmac=self.keys.person(telegram_id), kind=kind,
             value_hmac=same[0], at=now,
         )  # fmt: skip
         return None
 
-    async def send_refusal(self, conn: Connection, to: Recipient, now: datetime) -> LimitReached | None:
-        """Return the limit that forbids a code now: too many wrong ones, or too many sends, by person, then number."""
-        wrong = await self.wrong_codes(conn, to.telegram_id, to.number, now)
-        if wrong is not None:
-            return wrong
-        person = _under("person", self.keys.persons(to.telegram_id))
-        number = _under("number", self.keys.numbers(to.number))
-        for limit, newest, whose, windows in (
-            (Limit.SENDS_PER_PERSON, _SENT_TO_PERSON, person, self.limits.sends_per_person),
-            (Limit.SENDS_PER_NUMBER, _SENT_TO_NUMBER, number, self.limits.sends_per_number),
-        ):
-            most = max(window.count for window in windows)
-            opens_at = _opens_at((await conn.execute(newest, most=most, **whose)).scalars(), windows, now)
-            if opens_at is not None:
-                return LimitReached(limit, opens_at)
-        return None
-
     async def wrong_codes(self, conn: Connection, telegram_id: int, number: str, now: datetime) -> LimitReached | None:
         """Return the limit when this person guessed wrong too often for this number, whatever the challenge."""
         window = self.limits.wrong_codes
-        whose = _under("number", self.keys.numbers(number)) | _under("person", self.keys.persons(telegram_id))
+        whose = under("number", self.keys.numbers(number)) | under("person", self.keys.persons(telegram_id))
         newest = (await conn.execute(_GUESSED_WRONG, most=window.count, **whose)).scalars()
-        opens_at = _opens_at(newest, (window,), now)
-        return None if opens_at is None else LimitReached(Limit.WRONG_CODES, opens_at)
+        free_at = opens_at(newest, (window,), now)
+        return None if free_at is None else LimitReached(Limit.WRONG_CODES, free_at)
 
     async def story(self, conn: Connection, to: Recipient, since: datetime) -> tuple[SendEvent, ...]:
         """Return what became of this person's codes to this number, oldest first."""
-        whose = _under("number", self.keys.numbers(to.number)) | _under("person", self.keys.persons(to.telegram_id))
+        whose = under("number", self.keys.numbers(to.number)) | under("person", self.keys.persons(to.telegram_id))
         rows = (await conn.execute(_STORY, since=since, **whose)).all()
-        return tuple(SendEvent(at, SendState(state), refused_by) for at, state, refused_by in rows)
+        return tuple(SendEvent(at, SendState(state), refused, Channel(channel)) for at, state, refused, channel in rows)
 
-    async def add_send(self, conn: Connection, to: Recipient, challenge_id: UUID, code_n: int, now: datetime) -> UUID:
-        """Add the row of one code that is to be sent; return its id."""
-        return await self._add(conn, to, now, challenge_id, code_n=code_n, state=SendState.QUEUED)
+    async def add_send(
+        self, conn: Connection, to: Recipient, challenge_id: UUID, code_n: int, offer: Offer, now: datetime
+    ) -> UUID:
+        """Add the row of one code that is to be sent, with the price of its first gateway set aside; return its id."""
+        # What nobody has to send is there already.
+        state = SendState.ACCEPTED if offer.channel is Channel.TEST else SendState.QUEUED
+        return await self._add(
+            conn, to, now, challenge_id, channel=offer.channel, code_n=code_n, state=state, gateway=offer.gateway,
+            price=offer.price,
+        )  # fmt: skip
 
     async def add_refusal(
-        self, conn: Connection, to: Recipient, challenge_id: UUID | None, limit: Limit, now: datetime
+        self, conn: Connection, to: Recipient, challenge_id: UUID | None, channel: Channel, limit: Limit, now: datetime
     ) -> None:
         """Add the row of one send that a limit forbade."""
-        await self._add(conn, to, now, challenge_id, state=SendState.REFUSED, refused_by=limit)
+        await self._add(conn, to, now, challenge_id, channel=channel, state=SendState.REFUSED, refused_by=limit)
+
+    async def entered(self, conn: Connection, challenge_id: UUID, code_n: int, now: datetime) -> None:
+        """Write down that this very code was typed in and was right."""
+        await conn.execute(_ENTERED, challenge=challenge_id, n=code_n, entered_at=now)
 
     async def add_attempt(
         self, conn: Connection, to: Recipient, challenge_id: UUID, outcome: AttemptOutcome, now: datetime
@@ -155,32 +151,23 @@ class Ledger:
         )  # fmt: skip
 
     async def _add(
-        self,
-        conn: Connection,
-        to: Recipient,
-        now: datetime,
-        challenge_id: UUID | None,
-        *,
-        state: SendState,
-        code_n: int | None = None,
-        refused_by: Limit | None = None,
+        self, conn: Connection, to: Recipient, now: datetime, challenge_id: UUID | None, **facts: Any
     ) -> UUID:
         send_id = self.database.new_id()
         await insert(
-            conn, sends, id=send_id, challenge_id=challenge_id, code_n=code_n, at=now, changed_at=now, channel="sms",
+            conn, sends, id=send_id, challenge_id=challenge_id, at=now, changed_at=now,
             number_hmac=self.keys.number(to.number), prefix_hmac=self.keys.prefix(to.number),
-            person_hmac=self.keys.person(to.telegram_id), country=to.country,
-            state=state, refused_by=refused_by, repeated=False,
+            person_hmac=self.keys.person(to.telegram_id), country=to.country, repeated=False, **facts,
         )  # fmt: skip
         return send_id
 
 
-def _under(name: str, hmacs: Sequence[str]) -> dict[str, str]:
+def under(name: str, hmacs: Sequence[str]) -> dict[str, str]:
     """Return the parameters of `_hmac_is`: one value's HMACs, under the key in force and maybe the one before it."""
     return {name: hmacs[0], f"{name}_before": hmacs[-1]}
 
 
-def _opens_at(moments: Sequence[datetime], windows: tuple[Window, ...], now: datetime) -> datetime | None:
+def opens_at(moments: Sequence[datetime], windows: tuple[Window, ...], now: datetime) -> datetime | None:
     """Return when all windows let one more in; None when they do now. `moments` are newest first."""
     opens = []
     for window in windows:

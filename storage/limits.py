@@ -26,7 +26,13 @@ class Limits:
     resend_delays: tuple[timedelta, ...]
     sends_per_challenge: int
     sends_per_number: tuple[Window, ...]
+    calls_per_number: Window
     sends_per_person: tuple[Window, ...]
+    sends_per_prefix: Window
+    prefix_evidence: Window
+    prefix_confirmed_percent: int
+    prefix_blocked_for: timedelta
+    verification_message_ttl: timedelta
     numbers_per_person: Window
     addresses_per_person: Window
     challenge_session: timedelta
@@ -35,3 +41,5 @@ class Limits:
     number_recycle_after: timedelta
     outbox_lease: timedelta
     outbox_tries: int
+    # What many are told at once is spread by it.
+    telegram_send_rate: Window = Window(25, timedelta(seconds=1))

@@ -13,6 +13,8 @@ class AccountStatus(StrEnum):
 
     PENDING = "pending"
     CONFIRMED = "confirmed"
+    CONFLICT = "conflict"
+    """Confirmed here, but the CRM says that somebody else has registered so with it."""
 
 
 class PhoneProof(StrEnum):
@@ -59,6 +61,8 @@ class Account:
     created_at: datetime
     expires_at: datetime
     confirmed_at: datetime | None
+    phone_proof: PhoneProof | None = None
+    terms_accepted_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,28 @@ class CodeSent:
     is_new: bool = False
 
 
+class Channel(StrEnum):
+    """How a code reaches its number. Stored names: permanent."""
+
+    SMS = "sms"
+    TELEGRAM = "telegram"
+    VOICE = "voice"
+    TEST = "test"
+    """Nowhere: a reviewer's number, whose code is known."""
+
+
 class SendState(StrEnum):
-    """States of one row of the `sends` ledger. Stored names: permanent; never moves back."""
+    """States of one row of the `sends` ledger. Stored names: permanent; never moves back.
+
+    FAILED never left: it costs nothing and counts nowhere. UNDELIVERED was sent, and the vendor says it did not arrive.
+    """
 
     QUEUED = "queued"
     SENDING = "sending"
     ACCEPTED = "accepted"
     UNKNOWN = "unknown"
     DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
     FAILED = "failed"
     REFUSED = "refused"
 
@@ -108,6 +126,7 @@ class SendEvent:
     at: datetime
     state: SendState
     refused_by: str | None
+    channel: Channel = Channel.SMS
 
 
 @dataclass(frozen=True)
@@ -115,10 +134,11 @@ class Timeline:
     """What became of the codes of the number being proven, oldest first, and when the next may be asked for.
 
     `resend_at` may lie in the past (at once). `limited`: a limit, not only the delay between codes, makes it so late.
-    `challenge_id` is None when no number is being proven.
+    `challenge_id` is None when no number is being proven. `channels`: by which a code may be asked for now.
     """
 
     events: tuple[SendEvent, ...]
     resend_at: datetime
     limited: bool
     challenge_id: UUID | None
+    channels: frozenset[Channel] = frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,6 +65,15 @@ class PostgresqlConnection:
             return Rows([], int((await self._raw.execute(prepared.sql, *parameters)).rsplit(" ", 1)[-1]))
         except asyncpg.PostgresError as error:
             # "Key (email)=(...) already exists": nobody's address belongs into an error's text.
+            error.detail = None
+            raise
+
+    async def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run one statement for each of these sets of parameters, in one round trip."""
+        prepared = statement.prepared(_DIALECT)
+        try:
+            await self._raw.executemany(prepared.sql, [prepared.parameters(row) for row in rows])
+        except asyncpg.PostgresError as error:
             error.detail = None
             raise
 

@@ -10,14 +10,16 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from storage.checkpoints import Checkpoints
 from storage.errors import StorageAway, StorageError
 from storage.statements import Connection, Rows, Statement, prepared_once
 
@@ -52,6 +54,11 @@ class SqliteConnection:
         rows = prepared.rows(cursor.fetchall())
         return Rows(rows, len(rows))
 
+    async def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run one statement for each of these sets of parameters."""
+        prepared = statement.prepared(_DIALECT)
+        self._raw.executemany(prepared.sql, [prepared.parameters(row) for row in rows])
+
 
 @dataclass
 class _Job:
@@ -83,6 +90,7 @@ class SqliteThread:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._raw: sqlite3.Connection | None = None
+        self._checkpoints = Checkpoints(partial(_connect, path)) if begin == "IMMEDIATE" else None
 
     async def run(self, work: Work) -> Any:
         """Run `work` in a transaction and return what it returned, after the commit. Raises StorageError.
@@ -105,6 +113,8 @@ class SqliteThread:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
+        if self._checkpoints is not None:
+            await asyncio.to_thread(self._checkpoints.stop)
 
     def _serve(self) -> None:
         while (first := self._jobs.get()) is not None:
@@ -112,6 +122,8 @@ class SqliteThread:
             # A loop that is closed has nobody left who waits.
             with contextlib.suppress(RuntimeError):
                 first.future.get_loop().call_soon_threadsafe(_answer, group)
+            if self._checkpoints is not None and self._raw is not None:
+                self._checkpoints.written(self._raw)
         self._close()
 
     def _group(self, first: _Job) -> Iterator[_Job]:
@@ -167,8 +179,8 @@ def _connect(path: str) -> sqlite3.Connection:
         raw.execute(f"PRAGMA {pragma}")
     # KiB, a quarter of the default: costs no time that could be measured, since the system caches the file too.
     raw.execute("PRAGMA cache_size=-512")
-    # Pages (16 MB): what is written again and again in the meantime is copied into the file once.
-    raw.execute("PRAGMA wal_autocheckpoint=4000")
+    # Pages (64 MB): far beyond what `Checkpoints` leaves there, unless it cannot keep up.
+    raw.execute("PRAGMA wal_autocheckpoint=16000")
     return raw
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,27 +13,33 @@ import sqlalchemy as sa
 
 from storage.database import Database
 from storage.limits import Limits
-from storage.rows import insert_unless_there
+from storage.rows import insert_many, insert_unless_there
 from storage.statements import Connection, Statement
 from storage.tables import OutboxStatus, outbox
 
 CODE = "code"
 NOTICE = "notice"
 HELP = "help"
+ALERT = "alert"
+EVENT = "event"
+FALL_BACK = "fall_back"
 
-_new = outbox.c.status == sa.literal_column(f"'{OutboxStatus.NEW.value}'")
-_held = sa.and_(outbox.c.id == sa.bindparam("item"), outbox.c.lease_owner == sa.bindparam("owner"), _new)
+IS_NEW = outbox.c.status == sa.literal_column(f"'{OutboxStatus.NEW.value}'")
+IS_EVENT = outbox.c.kind == sa.literal_column(f"'{EVENT}'")
+NO_EVENT = outbox.c.kind != sa.literal_column(f"'{EVENT}'")
+"""Events wait in a queue of their own, `storage/event_queue.py`: nothing else stands behind what the CRM refuses."""
+FREE = sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= sa.bindparam("moment"))
+_held = sa.and_(outbox.c.id == sa.bindparam("item"), outbox.c.lease_owner == sa.bindparam("owner"), IS_NEW)
 _due_at = sa.case((outbox.c.lease_until > outbox.c.run_at, outbox.c.lease_until), else_=outbox.c.run_at)
-_NEXT_DUE = Statement(sa.select(_due_at).where(_new).order_by(_due_at).limit(1))
+_NEXT_DUE = Statement(sa.select(_due_at).where(IS_NEW, NO_EVENT).order_by(_due_at).limit(1))
 _DUE = Statement(
     sa.select(outbox.c.id, outbox.c.kind, outbox.c.payload, outbox.c.attempts)
-    .where(_new, outbox.c.run_at <= sa.bindparam("moment"))
-    .where(sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= sa.bindparam("moment")))
+    .where(IS_NEW, NO_EVENT, outbox.c.run_at <= sa.bindparam("moment"), FREE)
     .order_by(outbox.c.run_at, outbox.c.id)
     .limit(sa.bindparam("batch", type_=sa.Integer))
     .with_for_update(skip_locked=True)
 )
-_LEASE = Statement(
+LEASE = Statement(
     sa.update(outbox).where(outbox.c.id == sa.bindparam("item")).values(attempts=outbox.c.attempts + 1),
     sets=("lease_owner", "lease_until"),
 )
@@ -48,7 +55,9 @@ _EMPTY = Statement(
 class OutboxItem:
     """One leased row. `attempts` counts this one: 1 the first time.
 
-    Payload of kind "code": {"send_id": hex}. Of kind "notice": {"telegram_id", "language", "text": key, "values": {}}.
+    Payload of kind "code": {"send_id": hex, "route": [[gateway, channel, price], ...]}. Of kind "notice":
+    {"telegram_id", "language", "text": key, "values": {}}. Of kind "alert": {"text": key, "values": {}}. Of kind
+    "fall_back": {"send_id": hex}. Of kind "event": what the CRM is sent, see `storage/events.py`.
     """
 
     id: UUID
@@ -106,7 +115,7 @@ class Outbox:
             due = (await conn.execute(_DUE, moment=now, batch=batch)).all()
             until = now + self._limits.outbox_lease
             for row in due:
-                await conn.execute(_LEASE, item=row.id, lease_owner=owner, lease_until=until)
+                await conn.execute(LEASE, item=row.id, lease_owner=owner, lease_until=until)
             return [OutboxItem(row.id, row.kind, row.payload, row.attempts + 1) for row in due]
 
         return await self._database.write(None, work)
@@ -138,7 +147,7 @@ class Outbox:
 
     async def _change(self, item_id: UUID, owner: str, **values: Any) -> None:
         async def work(conn: Connection) -> None:
-            await conn.execute(_change(tuple(values)), item=item_id, owner=owner, **values)
+            await change_held(conn, item_id, owner, **values)
 
         await self._database.write(None, work)
 
@@ -148,6 +157,11 @@ async def done(conn: Connection, item_id: UUID, owner: str) -> None:
     deleted = await conn.execute(_DELETE, item=item_id, owner=owner)
     if not deleted.count:
         await conn.execute(_EMPTY, item=item_id, owner=owner)
+
+
+async def change_held(conn: Connection, item_id: UUID, owner: str, **values: Any) -> bool:
+    """Set these columns of a row leased to `owner`, in the caller's transaction; False when it is not any more."""
+    return bool((await conn.execute(_change(tuple(values)), item=item_id, owner=owner, **values)).count)
 
 
 async def put(
@@ -161,10 +175,17 @@ async def put(
     dedupe: str | None = None,
 ) -> bool:
     """Queue a row in the caller's transaction; False when `dedupe` is there already."""
-    return await insert_unless_there(
-        conn, outbox, id=database.new_id(), kind=kind, dedupe=dedupe, telegram_id=telegram_id, payload=payload,
-        run_at=run_at, attempts=0, status=OutboxStatus.NEW,
-    )  # fmt: skip
+    row = _row(database, kind, payload, run_at, telegram_id)
+    return await insert_unless_there(conn, outbox, **row, dedupe=dedupe)
+
+
+def _row(
+    database: Database, kind: str, payload: dict[str, Any], run_at: datetime, telegram_id: int | None
+) -> dict[str, Any]:
+    return {
+        "id": database.new_id(), "kind": kind, "telegram_id": telegram_id, "payload": payload, "run_at": run_at,
+        "attempts": 0, "status": OutboxStatus.NEW,
+    }  # fmt: skip
 
 
 async def notice(
@@ -178,8 +199,30 @@ async def notice(
     dedupe: str | None = None,
 ) -> bool:
     """Queue a message to a person, by text key, in the caller's transaction; False when `dedupe` is there already."""
-    payload = {"telegram_id": telegram_id, "language": language, "text": text, "values": values or {}}
+    payload = _notice(telegram_id, language, text, values)
     return await put(database, conn, NOTICE, payload, run_at, telegram_id=telegram_id, dedupe=dedupe)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to a person, by text key."""
+
+    telegram_id: int
+    language: str
+    text: str
+    run_at: datetime
+    values: dict[str, Any] | None = None
+
+
+async def notices(database: Database, conn: Connection, messages: Iterable[Notice]) -> None:
+    """Queue messages to many people in the caller's transaction."""
+    payloads = ((each, _notice(each.telegram_id, each.language, each.text, each.values)) for each in messages)
+    rows = [_row(database, NOTICE, payload, each.run_at, each.telegram_id) for each, payload in payloads]
+    await insert_many(conn, outbox, rows)
+
+
+def _notice(telegram_id: int, language: str, text: str, values: dict[str, Any] | None) -> dict[str, Any]:
+    return {"telegram_id": telegram_id, "language": language, "text": text, "values": values or {}}
 
 
 @cache

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from storage.models import Account, AccountStatus
+from storage.models import Account, AccountStatus, PhoneProof
 from storage.statements import Connection, Statement
 from storage.tables import IS_ASKED, accounts, challenges
 
@@ -49,7 +49,7 @@ async def hold(
     """
     if not conn.is_postgresql:
         return await account_of(conn, telegram_id)
-    await _lock(conn, "person", str(telegram_id))
+    await lock(conn, "person", str(telegram_id))
     known = await account_of(conn, telegram_id)
     numbers, addresses = {number}, {address}
     if known is not None:
@@ -57,7 +57,7 @@ async def hold(
         addresses |= {known.email}
     for kind, values in (("number", numbers), ("address", addresses)):
         for value in sorted(value for value in values if value is not None):
-            await _lock(conn, kind, value)
+            await lock(conn, kind, value)
     # Rivals and the cleanup may have changed it until here; the next statement sees what they committed.
     await conn.execute(_LOCK_ROW, person=telegram_id)
     return await account_of(conn, telegram_id)
@@ -66,9 +66,11 @@ async def hold(
 def _to_account(row: Any) -> Account | None:
     if row is None:
         return None
-    return Account(**(row._asdict() | {"status": AccountStatus(row.status)}))
+    proof = None if row.phone_proof is None else PhoneProof(row.phone_proof)
+    return Account(**(row._asdict() | {"status": AccountStatus(row.status), "phone_proof": proof}))
 
 
-async def _lock(conn: Connection, kind: str, value: str) -> None:
+async def lock(conn: Connection, kind: str, value: str) -> None:
+    """Hold one person, number, address, range or the budget until the transaction ends (PostgreSQL)."""
     digest = hashlib.sha256(f"{kind}:{value}".encode()).digest()
     await conn.execute(_LOCK, lock=int.from_bytes(digest[:8], "big", signed=True))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from redis.exceptions import AuthenticationError, NoScriptError
+from redis.exceptions import AuthenticationError, NoScriptError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from storage.redis import ANSWER_WITHIN, CONNECT_WITHIN, Client, address_of
+from storage.redis import ANSWER_WITHIN, CONNECT_WITHIN, Client, address_of, master_of
 from storage.redis_cluster import Cluster
 from storage.redis_connection import Address, Connection, connect, pack
+from storage.redis_sentinel import Master
 
 # Commands under way at once; who comes later waits. Bounds what is buffered while a server is slow.
 _MOST_AT_ONCE = 2000
@@ -43,21 +45,30 @@ class Scripts(Protocol):
 
 def scripts_for(client: Client) -> Scripts:
     """Return what runs scripts where `client` is connected to; `client` stays the caller's."""
-    return ThroughCluster(client) if isinstance(client, Cluster) else Multiplexed(address_of(client))
+    if isinstance(client, Cluster):
+        return ThroughCluster(client)
+    return Multiplexed(address_of(client), master=master_of(client))
 
 
 class Multiplexed:
     """Scripts of a single server over one connection, opened at the first use and again whenever it has ended.
 
-    An answer that is missing for 3 s is redis' TimeoutError. A lost connection is replaced and the script sent again,
-    twice at most and at once: longer outages are for Telegram's queue.
+    With a `master` its place is asked for at each opening. A server that has become read-only counts as lost: another
+    one took over, maybe under the same name. An answer that is missing for 3 s is redis' TimeoutError. A lost
+    connection is replaced and the script sent again, twice at most and at once: longer outages are Telegram's job.
     """
 
     def __init__(
-        self, address: Address, *, answer_within: float = ANSWER_WITHIN, most_at_once: int = _MOST_AT_ONCE
+        self,
+        address: Address,
+        *,
+        master: Master | None = None,
+        answer_within: float = ANSWER_WITHIN,
+        most_at_once: int = _MOST_AT_ONCE,
     ) -> None:
         """Open nothing yet. `answer_within` is in seconds."""
         self._address = address
+        self._master = master
         self._answer_within = answer_within
         self._room = asyncio.Semaphore(most_at_once)
         self._connection: Connection | None = None
@@ -92,7 +103,7 @@ class Multiplexed:
                 return await connection.send(command)
             except AuthenticationError:
                 raise
-            except RedisConnectionError:
+            except (RedisConnectionError, ReadOnlyError):
                 if pause is None or self._closed:
                     raise
                 await asyncio.sleep(pause)
@@ -107,7 +118,11 @@ class Multiplexed:
 
     async def _open(self) -> Connection:
         try:
-            self._connection = await connect(self._address, within=CONNECT_WITHIN, answer_within=self._answer_within)
+            address = self._address
+            if self._master is not None:
+                host, port = await self._master.address()
+                address = replace(address, host=host, port=port)
+            self._connection = await connect(address, within=CONNECT_WITHIN, answer_within=self._answer_within)
             return self._connection
         except asyncio.CancelledError:
             # Only `close` cancels this task; its callers are not cancelled, so they must not believe it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,12 @@ from storage.statements import Connection, Statement
 async def insert(conn: Connection, table: sa.Table, **row: Any) -> None:
     """Insert a row."""
     await conn.execute(_insert(table, tuple(row)), **row)
+
+
+async def insert_many(conn: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, all of the same columns."""
+    if rows:
+        await conn.execute_many(_insert(table, tuple(rows[0])), rows)
 
 
 async def insert_unless_there(conn: Connection, table: sa.Table, **row: Any) -> bool:

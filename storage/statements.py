@@ -80,6 +80,9 @@ class Connection(Protocol):
         A bare Core expression is compiled each time: for what is not run per update.
         """
 
+    async def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run one statement that returns nothing once for each of these sets of parameters, in one round trip."""
+
 
 class Statement:
     """A Core statement that is built once, with `sa.bindparam` for what changes.

@@ -105,6 +105,8 @@ sa.Index("uq_accounts_phone_confirmed", accounts.c.phone, unique=True)
 sa.Index(None, accounts.c.email)
 sa.Index(None, accounts.c.phone)
 sa.Index(None, accounts.c.status, accounts.c.expires_at)
+# Who is still to be reminded, by the condition in the migration: those who were are not looked at again and again.
+sa.Index("ix_accounts_status_expires_at_to_remind", accounts.c.status, accounts.c.expires_at)
 
 # No foreign key: this history outlives the account, and holds nothing personal.
 terms_acceptances = sa.Table(
@@ -164,7 +166,9 @@ lookups = sa.Table(
 )
 
 # The ledger: rows are added, their state moves forward, none is ever deleted. HMACs only.
-# A refused row has no code and may have no challenge; `price` is in minor units of the configured currency.
+# A refused row has no code and may have no challenge. `price`, in minor units of the configured currency, is set aside
+# before the call and corrected by the vendor's answer; `left_at`: a gateway was asked, the last time; `entered_at`:
+# this very code was typed in and was right.
 sends = sa.Table(
     "sends",
     metadata,
@@ -184,9 +188,32 @@ sends = sa.Table(
     sa.Column("provider_id", sa.Text),
     sa.Column("repeated", sa.Boolean, nullable=False),
     sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Column("entered_at", UtcDateTime),
+    sa.Column("left_at", UtcDateTime),
+    sa.Index(None, "at", "price"),
+    sa.Index(None, "gateway", "provider_id"),
     sa.Index(None, "number_hmac", "at"),
     sa.Index(None, "prefix_hmac", "at"),
     sa.Index(None, "person_hmac", "at"),
+)
+
+# A range of numbers that is not sent to for a while: many codes were asked for and hardly any entered.
+prefix_blocks = sa.Table(
+    "prefix_blocks",
+    metadata,
+    sa.Column("prefix_hmac", sa.Text, primary_key=True),
+    sa.Column("blocked_at", UtcDateTime, nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+)
+
+# Delivery reports that came before the answer to the call they are about was written down.
+early_reports = sa.Table(
+    "early_reports",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("provider_id", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
 )
 
 outbox = sa.Table(
@@ -203,7 +230,20 @@ outbox = sa.Table(
     sa.Column("lease_owner", sa.Text),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("error", sa.Text),
+    # Of an event for the CRM: whose it is, and its place among those of the same account.
+    sa.Column("account_id", sa.Uuid, index=True),
+    sa.Column("n", sa.Integer),
+    # All but events, and events alone, by the conditions in the migration: neither waits behind the other's backlog.
     sa.Index(None, "status", "run_at"),
+    sa.Index(None, "status", "run_at", "n"),
+)
+
+# A row: the CRM wants no more events (HTTP 410). None is sent until it is gone.
+event_stops = sa.Table(
+    "event_stops",
+    metadata,
+    sa.Column("receiver", sa.Text, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 applied_updates = sa.Table(
@@ -213,4 +253,20 @@ applied_updates = sa.Table(
     sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("outcome", sa.JSON),
     sa.Column("at", UtcDateTime, nullable=False, index=True),
+)
+
+# Somebody's account with a provider, linked to their Telegram id after their own yes. `subject` is all that identifies
+# it: the e-mail there may change, and changes nothing here. No foreign key: it may be there before the account is.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("telegram_id", sa.BigInteger, nullable=False, index=True),
+    sa.Column("email", sa.Text),
+    sa.Column("email_verified", sa.Boolean, nullable=False),
+    sa.Column("linked_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("issuer", "subject"),
 )

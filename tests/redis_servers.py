@@ -50,7 +50,10 @@ class TcpServer:
             "save": "",
             "appendonly": "no",
         }
-        arguments = [word for name, value in (settings | self._options).items() for word in (f"--{name}", value)]
+        settings |= self._options
+        await self._launch(*(word for name, value in settings.items() for word in (f"--{name}", value)))
+
+    async def _launch(self, *arguments: str) -> None:
         # Ends with its parent, as the embedded one.
         launch = (sys.executable, "-I", "-S", "-c", valkey._LAUNCH, str(os.getpid()), str(valkey._binary()))
         self._process = await asyncio.create_subprocess_exec(

@@ -58,6 +58,12 @@ def test_nothing_configured_is_enough() -> None:
         resend_delays=tuple(timedelta(seconds=n) for n in (60, 120, 300, 600)),
         sends_per_challenge=3,
         sends_per_number=(Window(3, timedelta(hours=1)), Window(5, timedelta(hours=24))),
+        calls_per_number=Window(1, timedelta(hours=1)),
+        sends_per_prefix=Window(10, timedelta(hours=1)),
+        prefix_evidence=Window(20, timedelta(hours=24)),
+        prefix_confirmed_percent=20,
+        prefix_blocked_for=timedelta(hours=12),
+        verification_message_ttl=timedelta(seconds=60),
         sends_per_person=(Window(4, timedelta(hours=1)), Window(8, timedelta(hours=24))),
         numbers_per_person=Window(3, timedelta(hours=24)),
         addresses_per_person=Window(5, timedelta(hours=24)),
@@ -123,6 +129,9 @@ def test_the_formats_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_URL", "localhost:6379", "redis://"),
         ("REDIS_URL", "redis+cluster://", "redis+cluster://host1:6379,host2:6379"),
         ("REDIS_URL", "redis+cluster://h1,,h2", "redis+cluster://host1:6379,host2:6379"),
+        ("REDIS_URL", "redis+sentinel://h1,h2", "redis+sentinel://host1:26379,host2:26379/master/0"),
+        ("REDIS_URL", "redis+sentinel://h1//0", "redis+sentinel://host1:26379,host2:26379/master/0"),
+        ("REDIS_URL", "redis+sentinel://h1/m/x", "redis+sentinel://host1:26379,host2:26379/master/0"),
         ("REDIS_URL", "redis+cluster://h1/0", "redis+cluster://host1:6379,host2:6379"),
         ("SECRET_KEY", "too short", "32 characters"),
         ("SMSC_BASE_URL", "http://smsc.ru", "https://"),
@@ -158,6 +167,17 @@ def test_the_formats_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RESEND_DELAYS", "60", "60s"),
         ("REMINDER_BEFORE", "24h", "UNCONFIRMED_LIFETIME"),
         ("OUTBOX_LEASE", "15s", "GATEWAY_TIMEOUT"),
+        ("CRM_WEBHOOK_URL", "https://crm.example.com/hook", "CRM_WEBHOOK_SECRET"),
+        ("CRM_WEBHOOK_URL", "crm.example.com", "web address"),
+        ("CRM_WEBHOOK_URL", "https://a:b@crm.example.com/hook", "without"),
+        ("CRM_WEBHOOK_URL", "https://169.254.169.254/latest", "link-local"),
+        ("CRM_WEBHOOK_URL", "https://[fd00:ec2::254]/latest", "link-local"),
+        ("CRM_WEBHOOK_SECRET", "hunter2", "whsec_"),
+        ("CRM_WEBHOOK_SECRET", "whsec_c2hvcnQ=", "24 to 64"),
+        ("CRM_WEBHOOK_SECRET", f"whsec_{'A' * 120}", "24 to 64"),
+        ("CRM_WEBHOOK_SECRET", ",".join([f"whsec_{'A' * 32}"] * 3), "one or two"),
+        ("CRM_WEBHOOK_TIMEOUT", "15", "15"),
+        ("CRM_WEBHOOK_RETRIES", "5s;5m", "duration"),
     ],
 )
 def test_each_mistake_is_one_line_that_says_what_to_write(
@@ -173,6 +193,30 @@ def test_a_link_telegram_takes_no_button_to_is_named(monkeypatch: pytest.MonkeyP
     (line,) = loaded(monkeypatch, VIDEO_URL="https://intranet/video").warnings()
     assert line.startswith("VIDEO_URL: ")
     assert loaded(monkeypatch, VIDEO_URL="https://127.0.0.1/video").warnings() == []
+
+
+def test_t27_plain_http_to_the_crm_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = f"whsec_{'A' * 32}"
+    for url, warned in (
+        ("https://crm.example.com/hook?key=1", False),
+        ("http://127.0.0.1:8000/hook", False),
+        ("http://localhost/hook", False),
+        ("http://[::1]/hook", False),
+        ("http://crm.internal/hook", True),
+        ("http://10.0.0.5/hook", True),
+    ):
+        settings = loaded(monkeypatch, CRM_WEBHOOK_URL=url, CRM_WEBHOOK_SECRET=secret)
+        assert settings.crm_webhook_url == url
+        names = [line.split(":")[0] for line in settings.warnings()]
+        assert ("CRM_WEBHOOK_URL" in names) == warned, url
+
+
+def test_both_secrets_of_the_crm_are_kept_out_of_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = f"whsec_{'A' * 32}", f"whsec_{'B' * 43}"
+    settings = loaded(monkeypatch, CRM_WEBHOOK_SECRET=f"{one} , {two}")
+    assert [secret.get_secret_value() for secret in settings.crm_webhook_secret] == [one, two]
+    assert {one, two} <= set(settings.secrets())
+    assert one not in repr(settings)
 
 
 def test_a_short_lifetime_moves_the_reminder_unless_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +246,9 @@ def test_a_mistake_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None
         DATABASE_URL="mysql://hunter2",
         REDIS_URL="hunter2",
         SMSC_PASSWORD="hunter2",
+        CRM_WEBHOOK_SECRET="hunter2-crm",
     )
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert "hunter2" not in "".join(lines)
 
 
@@ -215,6 +260,10 @@ def test_a_mistake_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None
         "unix:///run/valkey.sock",
         "redis+cluster://one",
         "redis+cluster://bot:p%40w@one:7001,two.example.com:7002,[::1]:7003",
+        "rediss+cluster://bot:p%40w@one:7001?ssl_ca_certs=ca.pem",
+        "redis+sentinel://one/the-master",
+        "redis+sentinel://bot:p%40w@one:26379,two.example.com,[::1]:7003/the-master/3?sentinel_password=p",
+        "rediss+sentinel://one/the-master/0?ssl_ca_certs=ca.pem",
     ],
 )
 def test_a_server_and_a_cluster_are_written_like_this(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -274,7 +323,7 @@ def test_a_damaged_key_or_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_smsc_takes_one_kind_of_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loaded(monkeypatch, SMS_GATEWAYS="smsc", SMSC_API_KEY="key").sms_gateways == ("smsc",)
+    assert loaded(monkeypatch, SMS_GATEWAYS="smsc", SMSC_API_KEY="key", DAILY_BUDGET="100").sms_gateways == ("smsc",)
     (line,) = mistakes(monkeypatch, SMSC_LOGIN="shop")
     assert line.startswith("SMS_GATEWAYS: ")
     monkeypatch.delenv("SMSC_API_KEY")
@@ -299,14 +348,16 @@ def test_what_is_hardly_meant_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> N
         BOT_TOKEN="123456:token",
         SMS_GATEWAYS="smsc",
         SMSC_API_KEY="key",
+        DAILY_BUDGET="100000",
+        SMS_PAUSED="true",
         TERMS_URL="https://shop.test/terms",
     )
     names = [line.split(":")[0] for line in settings.warnings()]
-    assert names[0] == "DAILY_BUDGET"
+    assert names[0] == "SMS_PAUSED"
     assert "START_URL" in names
     assert "TERMS_URL" not in names
     assert not any(name.startswith("SMSC") for name in names)
-    assert loaded(monkeypatch, DAILY_BUDGET="100000").warnings() == settings.warnings()[1:]
+    assert loaded(monkeypatch, SMS_PAUSED="false").warnings() == settings.warnings()[1:]
 
 
 @pytest.mark.parametrize(
@@ -379,3 +430,43 @@ def test_the_process_says_each_mistake_in_one_line_and_exits_with_2(tmp_path: Pa
     assert [line.split(":")[1].strip() for line in lines] == ["HTTP_PORT", "COUNTRIES"]
     assert all(line.startswith("error: ") for line in lines)
     assert ended.stdout == ""
+
+
+def test_a_paid_gateway_without_a_budget_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = mistakes(monkeypatch, SMS_GATEWAYS="smsc", SMSC_API_KEY="key")
+    assert "DAILY_BUDGET" in line
+
+
+def test_each_gateway_names_the_account_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("smsc", "smsru", "smsaero", "twilio", "vonage", "telegram", "smpp"):
+        (line,) = mistakes(monkeypatch, SMS_GATEWAYS=name, DAILY_BUDGET="1")
+        assert line.startswith(f"SMS_GATEWAYS: {name} needs ")
+
+
+def test_test_numbers_need_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = mistakes(monkeypatch, TEST_NUMBERS="+79990000001=123456")
+    assert "TEST_NUMBERS_UNTIL" in line
+    settings = loaded(monkeypatch, TEST_NUMBERS_UNTIL="2026-12-31")
+    assert settings.test_numbers["+79990000001"].get_secret_value() == "123456"
+    assert "123456" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TEST_NUMBERS", "+79990000001"),
+        ("TEST_NUMBERS", "89990000001=123456"),
+        ("TEST_NUMBERS", "+79990000001=12345"),
+        ("TEST_NUMBERS", "+79990000001=123456,+79990000001=123457"),
+        ("TEST_NUMBERS_UNTIL", "tomorrow"),
+        ("GATEWAY_PINS", "RU=pigeon"),
+        ("GATEWAY_PINS", "XX=smsc"),
+        ("SUPPORT_CHAT_ID", "@support"),
+        ("SMS_PAUSED", "perhaps"),
+    ],
+)
+def test_what_is_written_wrong_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("TEST_NUMBERS_UNTIL", "2026-12-31")
+    (line,) = mistakes(monkeypatch, **{name: value})
+    assert line.startswith(f"{name}: ")
+    assert "123456" not in line

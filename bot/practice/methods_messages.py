@@ -156,7 +156,8 @@ class MessageMethods:
         if kind == "photo":
             content: Json = {"photo": [file | {"width": 512, "height": 512}]}
         else:
-            content = {"document": file | {"file_name": upload.name if upload else named}}
+            kind_of_file = {"mime_type": upload.kind} if upload and upload.kind else {}
+            content = {"document": file | {"file_name": upload.name if upload else named} | kind_of_file}
         data = upload.data if upload else None
         return self._post(chat, markup, text=caption, entities=entities, content=content, file=data)
 

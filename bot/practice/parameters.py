@@ -17,10 +17,11 @@ from bot.practice.refusals import bad_request
 
 @dataclass(frozen=True)
 class Upload:
-    """A file sent along."""
+    """A file sent along; `kind` is its MIME type as the sender says it."""
 
     name: str
     data: bytes
+    kind: str
 
 
 @dataclass
@@ -117,7 +118,7 @@ async def _read_multipart(headers: Mapping[str, str], body: bytes) -> Parameters
             if part.filename is None:
                 parameters.values[part.name] = data.decode("utf-8", "replace")
             else:
-                parameters.files[part.name] = Upload(part.filename, data)
+                parameters.files[part.name] = Upload(part.filename, data, part.headers.get("Content-Type", ""))
     except ValueError:
         raise bad_request("can't parse multipart form") from None
     return parameters

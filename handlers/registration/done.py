@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from handlers import keyboards
 from handlers.screens import Screen
+from handlers.states import Registration
 from handlers.turn import Turn
 
 
 def prompt(turn: Turn) -> Screen:
-    """Say that the registration is complete, with the way into the product."""
+    """Say that the registration is complete, with the way into the product; or that the CRM has refused it."""
+    if turn.step == Registration.conflict.state:
+        return Screen(turn.html("notice-conflict"), keyboards.taken(turn, mine=False))
     return Screen(turn.html("registration-done", product=turn.product.name), keyboards.done(turn))

@@ -23,6 +23,7 @@ def add_to(routes: Routes) -> None:
     here = At(Registration.email)
     routes.button(take_hint, here, Acting("email:hint"))
     routes.button(keep_as_typed, here, Acting("email:keep"))
+    routes.button(take_suggested, here, Acting("email:suggested"))
     routes.answer(give_address, here, Text())
 
 
@@ -32,6 +33,8 @@ def prompt(turn: Turn) -> Screen:
     text = turn.html("registration-email-prompt")
     if given:
         text += "\n\n" + turn.html("registration-email-given", email=addresses.display(given))
+    elif turn.talk.suggested:
+        text += "\n\n" + turn.html("registration-email-suggested", email=addresses.display(turn.talk.suggested))
     return Screen(text, keyboards.email(turn))
 
 
@@ -67,13 +70,21 @@ async def keep_as_typed(event: Event, turn: Turn, accounts: Accounts, mail_domai
     return await _accept(turn, accounts, mail_domains, candidate)
 
 
+async def take_suggested(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+    """Take the address a provider named: the person's own claim from here on, like a typed one."""
+    if turn.talk.suggested is None:
+        return turn.ask()
+    return await _accept(turn, accounts, mail_domains, turn.talk.suggested)
+
+
 async def _accept(turn: Turn, accounts: Accounts, mail_domains: MailDomains, address: str) -> Reply:
     domain = address.rpartition("@")[2]
     if turn.product.check_mail_domains and await mail_domains.accepts_mail(domain) is False:
         raise addresses.ImpossibleDomain(domain)
     reveal = turn.product.reveal_existing
     progress = await accounts.give_email(turn.update, address, verified=False, reveal=reveal, now=turn.now)
-    turn.talk.candidate = None
+    turn.talk.candidate = turn.talk.suggested = None
+    turn.talk.email_verified = turn.talk.email_verified and turn.talk.email == address
     turn.talk.email = address
     return await turn.proceed(progress)
 

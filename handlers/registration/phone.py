@@ -9,7 +9,7 @@ from handlers import keyboards
 from handlers.filters import Acting, At, Contact, Text
 from handlers.ports import Courier
 from handlers.product import Product
-from handlers.registration import country_names, numbers
+from handlers.registration import country_names, linking, numbers
 from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Screen
@@ -17,7 +17,8 @@ from handlers.states import Registration
 from handlers.talk import Talk
 from handlers.turn import Event, Step, Turn
 from storage.challenges import Challenges
-from storage.errors import NumberTaken
+from storage.errors import AddressTaken, NumberTaken
+from storage.identities import Identities
 from storage.models import Account, CodeSent
 
 ASKS_NUMBER = At(Registration.phone, Registration.country)
@@ -47,6 +48,8 @@ def prompt(turn: Turn) -> Screen:
     )
     if turn.talk.number:
         text += "\n\n" + turn.html("registration-phone-given", number=numbers.pretty(turn.talk.number))
+    if turn.talk.linking:
+        text = turn.html("social-which-number") + "\n\n" + text
     return Screen(text, keyboards.phone(turn), reply_keyboard=True)
 
 
@@ -56,20 +59,24 @@ def country_of(turn: Turn) -> str:
     return chosen if chosen in turn.product.countries else turn.product.countries[0]
 
 
-async def give_number(event: Event, turn: Turn, challenges: Challenges, courier: Courier) -> Reply:
+async def give_number(
+    event: Event, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities
+) -> Reply:
     """Take a typed number."""
     number = numbers.parse_number(turn.text, country_of(turn), turn.product.countries, turn.product.number_types)
-    return await _ask_code(turn, challenges, courier, number)
+    return await _ask_code(turn, challenges, courier, identities, number)
 
 
-async def give_contact(event: Message, turn: Turn, challenges: Challenges, courier: Courier) -> Reply:
+async def give_contact(
+    event: Message, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities
+) -> Reply:
     """Take a shared contact when it is the person's own; Telegram has verified such a number itself."""
     contact = event.contact
     assert contact is not None  # noqa: S101 - the filter saw it
     if not is_own(event, contact):
         return turn.say(Screen(turn.html("registration-phone-foreign-contact")))
     number = numbers.parse_contact(contact.phone_number, turn.product.countries, turn.product.number_types)
-    return await _ask_code(turn, challenges, courier, number, own_contact=True)
+    return await _ask_code(turn, challenges, courier, identities, number, own_contact=True)
 
 
 def is_own(message: Message, contact: SharedContact) -> bool:
@@ -84,13 +91,15 @@ async def explain_contact(event: Event, turn: Turn) -> Reply:
     return turn.say(Screen(turn.html("registration-phone-how-to-share")))
 
 
-async def prove_mine(event: Event, turn: Turn, challenges: Challenges, courier: Courier) -> Reply:
+async def prove_mine(
+    event: Event, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities
+) -> Reply:
     """Start the proof that a registered number is one's own; the number comes from the record, never from data."""
     if turn.talk.taken is None:
         return turn.ask()
     number = numbers.ParsedNumber(turn.talk.taken, numbers.country_of(turn.talk.taken))
     by_contact = turn.talk.taken_by_contact
-    return await _ask_code(turn, challenges, courier, number, own_contact=by_contact, claim=True)
+    return await _ask_code(turn, challenges, courier, identities, number, own_contact=by_contact, claim=True)
 
 
 async def change_number(event: Event, turn: Turn) -> Reply:
@@ -103,6 +112,7 @@ async def _ask_code(
     turn: Turn,
     challenges: Challenges,
     courier: Courier,
+    identities: Identities,
     number: numbers.ParsedNumber,
     *,
     own_contact: bool = False,
@@ -117,15 +127,23 @@ async def _ask_code(
             language=turn.language,
             own_contact=own_contact,
             contact_needs_code=turn.product.contact_needs_code,
-            claim=claim,
+            claim=claim or turn.talk.linking,
             reveal=turn.product.reveal_existing,
             now=turn.now,
         )
     except NumberTaken:
+        if turn.talk.linking:
+            return await linking.found(turn, identities, number.e164)
         if not claim:
             turn.talk.taken, turn.talk.taken_by_contact = number.e164, own_contact
         raise
+    except AddressTaken:
+        # The number is proven; it is the address that is missing.
+        turn.talk.linking = False
+        raise
     if not isinstance(result, CodeSent):
+        if turn.talk.linking:
+            return await linking.not_found(turn, result)
         return await turn.proceed(
             result, Screen(turn.html("registration-phone-proven", number=numbers.pretty(number.e164)))
         )

@@ -53,8 +53,9 @@ async def register(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     language = turn.language
     acceptance = TermsAcceptance(turn.product.terms_version, language, sentence_hash(turn))
     progress = await accounts.accept_terms(
-        turn.update, language=language, email=turn.talk.email, acceptance=acceptance, now=turn.now
-    )
+        turn.update, language=language, email=turn.talk.email, acceptance=acceptance, now=turn.now,
+        verified=turn.talk.email_verified,
+    )  # fmt: skip
     return await turn.proceed(progress)
 
 

@@ -49,10 +49,14 @@ def main() -> int:
 
 
 async def _ended_tidily(work: Coroutine[Any, Any, T]) -> T:
-    """Run it; SIGTERM cancels it as Ctrl-C does, so that the processes it started are ended with it."""
+    """Run it; SIGTERM and Ctrl-C cancel it, so that the processes it started are ended with it.
+
+    Ctrl-C by a handler too: a shell has what it starts in the background ignore that signal.
+    """
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     return await work
 
 

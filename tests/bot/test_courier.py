@@ -17,8 +17,8 @@ from aiogram.methods import SendMessage
 from pydantic import SecretStr
 
 from bot import courier as courier_module
+from bot.code_delivery import delay
 from bot.courier import Courier
-from bot.deliveries import delay
 from bot.gateways.smsc import Smsc
 from bot.outgoing import create_courier
 from bot.pace import Pace
@@ -28,11 +28,12 @@ from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from handlers.ports import (
     Accepted,
+    CodeMessage,
+    Gateway,
     InvalidNumber,
     Misconfigured,
     Refused,
     SendResult,
-    SmsGateway,
     Unavailable,
     Unknown,
 )
@@ -42,8 +43,9 @@ from storage.challenges import Challenges
 from storage.database import Database
 from storage.keys import Keys
 from storage.limits import Window
-from storage.models import SendState, TermsAcceptance, UpdateRef
+from storage.models import Channel, SendState, TermsAcceptance, UpdateRef
 from storage.outbox import Outbox
+from storage.sending import FixedRoutes, Offer, Sending
 from storage.sends import Sends
 from storage.tables import outbox
 from tests.fakes.clock import MovableClock
@@ -57,6 +59,8 @@ TERMS = TermsAcceptance(version="1", language="ru", sentence_hash="0" * 64)
 class Scripted:
     """A gateway that answers as it is told, and with `otherwise` when it is told nothing."""
 
+    channels = frozenset({Channel.SMS})
+
     def __init__(self, name: str, *answers: SendResult, otherwise: SendResult | None = None) -> None:
         self.name = name
         self.answers = list(answers)
@@ -65,8 +69,8 @@ class Scripted:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def send(self, number: str, text: str, send_id: UUID) -> SendResult:
-        self.sent.append((number, text, send_id))
+    async def send(self, message: CodeMessage) -> SendResult:
+        self.sent.append((message.number, message.text, message.send_id))
         await self.open.wait()
         return self.answers.pop(0) if self.answers else self.otherwise
 
@@ -86,13 +90,15 @@ class World:
         self.bot = bot
         self.database = database
         self.accounts = Accounts(database, keys, limits, "1")
-        self.challenges = Challenges(database, keys, limits, "1")
+        offers = [Offer(name, Channel.SMS, 0) for name in ("broken", "first", "second", "smsc")]
+        self.sending = Sending(FixedRoutes(tuple(offers)))
+        self.challenges = Challenges(database, keys, limits, "1", self.sending)
         self.outbox = Outbox(database, limits)
-        self.sends = Sends(database, keys, limits)
+        self.sends = Sends(database, keys, limits, self.sending)
         self.couriers: list[Courier] = []
         self.updates = 0
 
-    def courier(self, *gateways: SmsGateway, owner: str = "one", sends: Sends | None = None) -> Courier:
+    def courier(self, *gateways: Gateway, owner: str = "one", sends: Sends | None = None) -> Courier:
         made = create_courier(
             self.settings,
             outbox=self.outbox,
@@ -307,7 +313,7 @@ async def test_f02_unknown_is_not_repeated_and_the_code_stays_right(world: World
 
 async def test_a_fault_in_a_gateway_is_unknown(world: World) -> None:
     class Broken(Scripted):
-        async def send(self, number: str, text: str, send_id: UUID) -> SendResult:
+        async def send(self, message: CodeMessage) -> SendResult:
             raise RuntimeError("a bug")
 
     world.courier(Broken("broken"), Scripted("second"))
@@ -370,12 +376,12 @@ async def test_f23_two_couriers_one_queue_each_code_once(world: World) -> None:
     gateway = Scripted("first")
     people = range(100, 140)
     for person in people:
-        await world.asks_for_a_code(person, f"+7916000{person:04}")
+        await world.asks_for_a_code(person, f"+7916{person}0000")
     couriers = [world.courier(gateway, owner=name) for name in ("one", "two")]
     for courier in couriers:
         courier.wake()
     await world.is_idle()
-    assert sorted(number for number, _, _ in gateway.sent) == [f"+7916000{person:04}" for person in people]
+    assert sorted(number for number, _, _ in gateway.sent) == [f"+7916{person}0000" for person in people]
 
 
 async def test_what_became_of_a_send_is_written_when_the_database_is_back(world: World) -> None:
@@ -389,7 +395,7 @@ async def test_what_became_of_a_send_is_written_when_the_database_is_back(world:
             return await super().settle(*args, **kwargs)
 
     limits = world.settings.limits()
-    away = Away(world.sends._database, Keys(world.settings.secret()), limits)
+    away = Away(world.sends._database, Keys(world.settings.secret()), limits, world.sending)
     gateway = Scripted("first")
     world.courier(gateway, sends=away)
     await world.asks_for_a_code()
@@ -493,7 +499,7 @@ async def test_the_help_is_brought_up_to_date_once_a_code_may_be_asked_for(
     assert person.answers[-1].text == "wait"
     world.move(61)
     await person.wait_for("Новый код можно запросить уже сейчас")
-    assert "передан оператору" in person.answers[-1].text
+    assert "код отправлен" in person.answers[-1].text
     assert "Отправить код ещё раз" in person.answers[-1].labels
     await world.is_idle()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

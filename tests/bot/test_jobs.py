@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from aiogram.fsm.storage.base import StorageKey
@@ -15,7 +15,7 @@ from storage.accounts import Accounts
 from storage.clock import SystemClock
 from storage.conversations import Conversations
 from storage.database import Database, DatabaseClock
-from storage.expiry import Expiry
+from storage.expiry import Expiry, Sweep
 from storage.keys import Keys
 from storage.leases import Leases
 from storage.models import AccountStatus, TermsAcceptance, UpdateRef
@@ -154,11 +154,11 @@ async def test_a_database_that_is_away_is_one_line_and_the_job_goes_on(
     class Away(Expiry):
         failures = 2
 
-        async def remind_due(self, *args: object, **kwargs: object) -> int:
+        def sweep(self, now: datetime) -> Sweep:
             if self.failures:
                 self.failures -= 1
                 raise ConnectionRefusedError("the database is away")
-            return 0
+            return super().sweep(now)
 
     await house.begins(1)
     house.clock.move(DAY)
@@ -199,3 +199,33 @@ async def test_the_databases_clock_is_followed(house: House, database: Database,
             await asyncio.sleep(0.02)
     await jobs.stop()
     assert abs(clock.now() - SystemClock().now()) < timedelta(seconds=5)
+
+
+async def test_f25_the_routes_are_learnt_by_every_replica_whatever_the_database_does(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    learnt: list[int] = []
+
+    def replica(n: int) -> Jobs:
+        async def learn_routes() -> None:
+            learnt.append(n)
+            if n == 2:
+                raise ConnectionRefusedError("the database is away")
+
+        return Jobs(
+            house.expiry, house.leases, house.conversations, house.clock,
+            bot_id=BOT, wake=lambda: None, every=timedelta(minutes=10), batch=10, learn=learn_routes,
+        )  # fmt: skip
+
+    replicas = [replica(n) for n in (1, 2, 3)]
+    with caplog.at_level(logging.WARNING):
+        for jobs in replicas:
+            jobs.start()
+        async with asyncio.timeout(10):
+            while len(learnt) < 3:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+    for jobs in replicas:
+        await jobs.stop()
+    assert sorted(learnt) == [1, 2, 3]
+    (line,) = [record for record in caplog.records if record.name == "bot.jobs"]
+    assert line.getMessage() == "storage is away, learn_routes is tried again later"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.journeys.social_stage import SocialStage, on_social_stage
 from tests.journeys.stage import Stage, on_stage
 
 
@@ -12,6 +13,13 @@ from tests.journeys.stage import Stage, on_stage
 async def stage(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     """The whole bot on both databases, polling."""
     async with on_stage(database_url, redis_url, tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def social(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[SocialStage]:
+    """The same with Google and Facebook."""
+    async with on_social_stage(database_url, redis_url, tmp_path) as stage:
         yield stage
 
 

@@ -16,6 +16,7 @@ from bot.practice import LocalBotAPI, Person
 from bot.settings import Settings
 from locales import Texts
 from tests.fakes.smsc import FakeSmsc
+from tests.numbers import mobile
 
 TEXTS = Texts()
 _ids = itertools.count(1000)
@@ -46,7 +47,7 @@ class Outside:
     def someone(self, language: str = "ru", phone: str | None = None) -> Registrant:
         """Return a person nobody has met yet; the default number is Russian and their own."""
         number = next(_ids)
-        person = self.api.person(number, first_name="Ира", language_code=language, phone=phone or f"+7916{number:07d}")
+        person = self.api.person(number, first_name="Ира", language_code=language, phone=phone or mobile(number))
         return Registrant(self, person, language)
 
     def again(self, known: Registrant) -> Registrant:

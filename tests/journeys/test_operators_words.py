@@ -44,7 +44,9 @@ async def test_every_link_leads_where_the_operator_says(
         await ira.says("/support")
         assert links(ira) == {ira.label("button-support"): LINKS["support_url"]}
         await ira.registers()
-        assert links(ira) == {ira.label("button-start-work"): LINKS["start_url"]}
+        (button,) = ira.person.chat[-1].buttons
+        assert button.text == ira.label("button-start-work")
+        assert str(button.url).startswith(f"{LINKS['start_url']}?token=")
         oleg = stage.someone(language)
         await oleg.reaches_phone()
         await oleg.says(ira.phone)

@@ -108,7 +108,7 @@ async def test_f24_twelve_race_for_one_address_and_all_finish(stage: Stage) -> N
 
 
 async def test_f24_twelve_race_for_one_number_and_all_finish(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    limits = {"sends_per_number": "100/1h"}
+    limits = {"sends_per_number": "100/1h", "sends_per_prefix": "100/1h", "prefix_evidence": "100/1h"}
     async with on_stage(database_url, redis_url, tmp_path, **limits) as stage:
         people = [stage.someone() for _ in range(RACERS)]
         shared = people[0].phone

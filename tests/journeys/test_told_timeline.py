@@ -17,6 +17,7 @@ WORDS = {
     SendState.SENDING: "code-help-queued",
     SendState.ACCEPTED: "code-help-accepted",
     SendState.DELIVERED: "code-help-delivered",
+    SendState.UNDELIVERED: "code-help-undelivered",
     SendState.UNKNOWN: "code-help-unknown",
     SendState.FAILED: "code-help-failed",
     SendState.REFUSED: "code-help-refused",

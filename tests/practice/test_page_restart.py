@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from aiogram.types import (
 
 from bot.practice import LocalBotAPI
 from bot.practice.ground import Practice, practising
+from handlers.ports import CodeMessage
+from storage.models import Channel
 from tests.practice.page_client import ANNA, IRA, Json, call_method, practice, settings_for
 from tests.waiting import until
 
@@ -172,14 +175,18 @@ async def test_a_disk_that_is_full_does_not_stop_the_practice(tmp_path: Path, ca
     assert "on we go" in path.read_text()
 
 
+def message(text: str, send_id: uuid.UUID) -> CodeMessage:
+    return CodeMessage("+79161234567", text, text[:6], "ru", Channel.SMS, send_id, timedelta(minutes=10))
+
+
 async def test_the_phone_shows_a_repeated_message_once(tmp_path: Path) -> None:
     path = tmp_path / "practice.json"
     async with practising(path, name="CRM", host="127.0.0.1") as running:
         send = uuid.uuid4()
         for _ in range(2):
-            await running.phone.send("+79161234567", "123456 - code", send)
+            await running.phone.send(message("123456 - code", send))
         for number in range(300):
-            await running.phone.send("+79161234567", f"text {number}", uuid.uuid4())
+            await running.phone.send(message(f"text {number}", uuid.uuid4()))
         assert len(running.phone.messages) == 200
     async with practising(path, name="CRM", host="127.0.0.1") as running:
         assert running.phone.messages[-1].text == "text 299"

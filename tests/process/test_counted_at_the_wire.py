@@ -26,6 +26,7 @@ from tests.bench.outside import Outside
 from tests.bench.people import Answers, Door, Person, message_of, update_of, user_of
 from tests.bench.wire import Line
 from tests.journeys.stage import TEXTS
+from tests.numbers import mobile
 from tests.waiting import until
 
 Json = dict[str, Any]
@@ -71,7 +72,7 @@ class Chat:
         number = next(_numbers)
         self.id = 200_000_000 + number
         self.email = f"person{self.id}@example.org"
-        self.phone = f"+7915{number:07d}"
+        self.phone = mobile(number, "915")
         self.code = ""
         self._message_ids = itertools.count(1)
         self._sent: list[Json] = []

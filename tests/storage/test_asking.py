@@ -37,7 +37,9 @@ async def test_a_code_is_queued_with_its_ledger_row(world: World) -> None:
     (row,) = await world.rows(sends)
     assert (row.state, row.code_n, row.country, row.channel, row.at) == ("queued", 1, "RU", "sms", world.now)
     (item,) = await world.rows(outbox)
-    assert (item.kind, item.payload, item.telegram_id) == ("code", {"send_id": row.id.hex}, 1)
+    assert (item.kind, item.payload, item.telegram_id) == (
+        "code", {"send_id": row.id.hex, "route": [["console", "sms", 0]]}, 1,
+    )  # fmt: skip
 
 
 async def test_without_an_account_nothing_is_asked(world: World) -> None:
@@ -221,7 +223,7 @@ async def test_a_send_that_failed_gives_its_allowance_back(world: World) -> None
         assert isinstance(sent, CodeSent)
         assert sent.queued
         (row,) = await world.rows(sends, sends.c.state == SendState.QUEUED)
-        await world.sends.settle(row.id, SendState.FAILED, world.now)
+        await world.settle(row.id, SendState.FAILED)
     assert await refused(world) == []
 
 

@@ -116,6 +116,6 @@ async def test_a_code_is_sent_in_the_language_it_was_last_asked_for_in(world: Wo
     world.clock.move(seconds=60)
     await world.challenges.resend(world.person(1).update(), "en", now=world.now)
     (item,) = await world.outbox.take("courier", world.now)
-    dispatch = await world.sends.begin(UUID(item.payload["send_id"]), "console", world.now)
+    dispatch = await world.begins(UUID(item.payload["send_id"]), "console")
     assert dispatch is not None
     assert dispatch.language == "en"

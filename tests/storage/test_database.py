@@ -322,8 +322,10 @@ def test_every_refusal_can_be_kept() -> None:
     examples = {
         "NoAccount": errors.NoAccount(),
         "AddressTaken": errors.AddressTaken(),
+        "IdentityTaken": errors.IdentityTaken(),
         "NumberTaken": errors.NumberTaken(),
         "LimitReached": LimitReached(Limit.WRONG_CODES, MOMENT),
+        "NothingIsSent": errors.NothingIsSent(Limit.PAUSED),
         "ResendTooEarly": errors.ResendTooEarly(MOMENT),
         "NothingToResend": errors.NothingToResend(),
         "WrongCode": WrongCode(2),

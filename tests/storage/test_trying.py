@@ -20,6 +20,7 @@ from storage.errors import (
 from storage.limits import Window
 from storage.models import AccountStatus, CodeSent, PhoneProof, Progress, SendState
 from storage.tables import accounts, challenges, code_attempts, sends
+from tests.numbers import mobile
 from tests.storage.world import DAY, NUMBER, OTHER_NUMBER, World
 
 
@@ -272,7 +273,7 @@ async def test_f18_a_session_ends_ten_minutes_after_the_last_allowed_action(worl
 
 async def test_f19_leading_zeros_are_part_of_a_code(world: World) -> None:
     for telegram_id in range(1, 200):
-        number = f"+7916{telegram_id:07}"
+        number = mobile(telegram_id)
         await at_the_code(world, telegram_id, number)
         person = world.person(telegram_id)
         (code,) = await person.codes()
@@ -290,7 +291,7 @@ async def test_a_failed_send_leaves_no_live_code(world: World) -> None:
     ira = world.person(1)
     (code,) = await ira.codes()
     (row,) = await world.rows(sends)
-    await world.sends.settle(row.id, SendState.FAILED, world.now)
+    await world.settle(row.id, SendState.FAILED)
     with pytest.raises(CodeExpired):
         await ira.tries(code)
     assert (await ira.resends()).queued

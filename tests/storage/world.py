@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from storage.accounts import Accounts
 from storage.challenges import Challenges
 from storage.database import Database
+from storage.events import Events
 from storage.expiry import Expiry
 from storage.keys import Keys
 from storage.limits import Limits, Window
-from storage.models import Account, CodeSent, Progress, SendState, TermsAcceptance, UpdateRef
+from storage.models import Account, Channel, CodeSent, Progress, SendState, TermsAcceptance, UpdateRef
 from storage.outbox import Outbox, OutboxItem
-from storage.sends import Sends
+from storage.sending import Offer, Sending
+from storage.sends import Dispatch, Sends
 from storage.tables import challenges, metadata, outbox
 from tests.sql import connected
 
@@ -34,7 +36,13 @@ LIMITS = Limits(
     resend_delays=tuple(timedelta(seconds=seconds) for seconds in (60, 120, 300, 600)),
     sends_per_challenge=3,
     sends_per_number=(Window(3, HOUR), Window(5, DAY)),
+    calls_per_number=Window(1, HOUR),
     sends_per_person=(Window(4, HOUR), Window(8, DAY)),
+    sends_per_prefix=Window(10, HOUR),
+    prefix_evidence=Window(20, DAY),
+    prefix_confirmed_percent=20,
+    prefix_blocked_for=timedelta(hours=12),
+    verification_message_ttl=timedelta(seconds=60),
     numbers_per_person=Window(3, DAY),
     addresses_per_person=Window(5, DAY),
     challenge_session=timedelta(minutes=10),
@@ -65,16 +73,25 @@ class MovableClock:
 class World:
     """The repositories, wired as the bot wires them."""
 
-    def __init__(self, database: Database, keys: Keys | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: Keys | None = None,
+        limits: Limits = LIMITS,
+        sending: Sending | None = None,
+        told: bool = False,
+    ) -> None:
         self.database = database
+        self.events = Events(database, told)
         self.clock = MovableClock()
         self.keys = keys or Keys(SECRET)
         self.limits = limits
-        self.accounts = Accounts(database, self.keys, limits, VERSION)
-        self.challenges = Challenges(database, self.keys, limits, VERSION)
+        self.sending = sending or Sending()
+        self.accounts = Accounts(database, self.keys, limits, VERSION, self.events)
+        self.challenges = Challenges(database, self.keys, limits, VERSION, self.sending, self.events)
         self.outbox = Outbox(database, limits)
-        self.sends = Sends(database, self.keys, limits)
-        self.expiry = Expiry(database, limits)
+        self.sends = Sends(database, self.keys, limits, self.sending)
+        self.expiry = Expiry(database, limits, self.events)
 
     @property
     def now(self) -> datetime:
@@ -82,9 +99,25 @@ class World:
 
     def with_limits(self, **changes: Any) -> World:
         """The same world at the same moment under other limits."""
-        world = World(self.database, self.keys, replace(self.limits, **changes))
+        world = World(self.database, self.keys, replace(self.limits, **changes), self.sending)
         world.clock = self.clock
         return world
+
+    def with_sending(self, **changes: Any) -> World:
+        """The same world at the same moment, sending otherwise."""
+        world = World(self.database, self.keys, self.limits, replace(self.sending, **changes))
+        world.clock = self.clock
+        return world
+
+    async def begins(self, send_id: UUID, gateway: str = "smsc", price: int = 0) -> Dispatch | None:
+        """Play the courier: begin a send by SMS; None when it must not go."""
+        begun = await self.sends.begin(send_id, Offer(gateway, Channel.SMS, price), self.now)
+        return begun if isinstance(begun, Dispatch) else None
+
+    async def settle(self, send_id: UUID, state: SendState, **facts: Any) -> bool:
+        """Play the courier: settle a send of which nothing but its id matters."""
+        dispatch = Dispatch(send_id, "smsc", Channel.SMS, NUMBER, "", "ru", 1, self.now)
+        return await self.sends.settle(dispatch, state, self.now, **facts)
 
     def person(self, telegram_id: int, email: str | None = None) -> Actor:
         return Actor(self, telegram_id, email or f"person{telegram_id}@example.org")
@@ -113,10 +146,10 @@ class World:
         for item in await self.outbox.take("courier", self.now, batch=1000):
             if item.kind == "code":
                 send_id = UUID(item.payload["send_id"])
-                dispatch = await self.sends.begin(send_id, "console", self.now)
+                dispatch = await self.begins(send_id, "console")
                 if dispatch is not None:
                     codes.append(dispatch.code)
-                await self.sends.settle(send_id, SendState.ACCEPTED, self.now)
+                await self.settle(send_id, SendState.ACCEPTED)
             await self.outbox.done(item.id, "courier")
         return codes
 

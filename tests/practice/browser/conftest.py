@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.numbers import mobile
 from tests.practice.browser.chromium import INSTALL, chromium, path_of_chromium
 from tests.practice.browser.visitor import Visitor
 from tests.process.bot_process import BotProcess
@@ -66,7 +67,7 @@ async def practice(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 async def newcomer(address: str, language: str) -> tuple[int, str]:
     """Add somebody nobody has met yet; returns their id and number."""
     number = next(_numbers)
-    phone = f"+7916{number:07d}" if language == "ru" else f"+7903{number:07d}"
+    phone = mobile(number, "916" if language == "ru" else "903")
     order: dict[str, object] = {"act": "add_person", "name": f"Person {number}", "language": language, "phone": phone}
     async with aiohttp.ClientSession() as session:
         order["person"] = await first_person(session, address)

@@ -34,7 +34,7 @@ async def test_a_slash_lists_the_commands_in_the_persons_language(visits: Visits
     await anna.starts()
     commands = anna.page.get_by_role("listbox", name=anna.said("commands"))
     await anna.field.press_sequentially("/")
-    await expect(commands.get_by_role("option")).to_have_count(8)
+    await expect(commands.get_by_role("option")).to_have_count(10)
     await expect(commands).to_contain_text("take a break")
     await anna.page.keyboard.press("Escape")
     await expect(commands).to_be_hidden()

@@ -20,6 +20,7 @@ async def test_the_note_says_that_sms_really_leave(browser: Browser, tmp_path: P
         "SMSC_BASE_URL": smsc.base_url,
         "SMSC_LOGIN": smsc.login,
         "SMSC_PASSWORD": smsc.password,
+        "DAILY_BUDGET": "100000",
     }
     try:
         async with BotProcess(tmp_path, **settings) as bot:
