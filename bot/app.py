@@ -19,6 +19,7 @@ from aiohttp import web
 
 from bot import telegram
 from bot.courier import Courier
+from bot.directory import open_elsewhere
 from bot.event_delivery import telling_crm
 from bot.failures import StartFailed
 from bot.gateways import chosen_gateways, gateways_of
@@ -38,12 +39,13 @@ from bot.settings import Settings
 from bot.sign_in import SignIn
 from bot.social import Social, open_social
 from bot.stores import Engine, Stores, open_engine, open_stores
-from bot.web import create_web
+from bot.web import Part, create_web
 from bot.webhook_watch import kept
 from handlers import create_routers
 from handlers.ports import Gateway
 from handlers.product import Product
 from handlers.registration import done, steps
+from handlers.registration.elsewhere import Elsewhere
 from handlers.turn import Room
 from locales import Texts
 from storage.clock import Clock
@@ -112,7 +114,8 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         counters = Counters()
         sign_in = SignIn(settings, stores.keys, product.bot_username)
         social = open_social(settings, stores, texts, product, bot.id, courier.wake, stack)
-        dispatcher = _dispatcher(stores, engine, bot, texts, courier, product, counters, sign_in, social)
+        elsewhere = open_elsewhere(settings, stores, stack)
+        dispatcher = _dispatcher(stores, engine, bot, texts, courier, product, counters, sign_in, social, elsewhere)
         words = telegram.OwnWords(texts)
         receiver = Receiver(
             bot, dispatcher, stores.conversations,
@@ -123,12 +126,10 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         hooked = settings.webhook_url is not None
         secret = webhook_secret(settings, stores.keys)
         application = _application(settings, stores, receiver if hooked else None, secret, counters, conversion)
-        sign_in.add_to(application)
-        social.add_to(application)
         reports = Reports(gateways, engine.sends, stores.clock, settings.base_url(), courier.wake)
-        reports.add_to(application)
-        if practice is not None:
-            practice.page.add_to(application)
+        parts: list[Part] = [sign_in, social, reports, *([practice.page] if practice else [])]
+        for part in parts:
+            part.add_to(application)
         port = await _listen(settings, application, stack)
         reports.listen()
         courier.start()
@@ -211,7 +212,7 @@ def _application(
 
 def _dispatcher(
     stores: Stores, engine: Engine, bot: Bot, texts: Texts, courier: Courier, product: Product, counters: Counters,
-    sign_in: SignIn, social: Social,
+    sign_in: SignIn, social: Social, elsewhere: Elsewhere,
 ) -> Dispatcher:  # fmt: skip
     """Return the conversation; what handlers ask for by name stands here."""
     room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake, sign_in, social.links)
@@ -220,6 +221,7 @@ def _dispatcher(
         room=room, accounts=stores.accounts, challenges=engine.challenges, leases=stores.leases, clock=stores.clock,
         courier=courier, exports=stores.exports, schedule=OutboxSchedule(bot, stores.outbox),
         mail_domains=DnsMailDomains(), identities=social.identities, sign_ups=social.sign_ups,
+        elsewhere=elsewhere, **vars(stores.partners),
     )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock, social.identities))

@@ -1,4 +1,4 @@
-"""Where the CRM is told what became of registrations, and how its side knows that it is us."""
+"""Where the CRM is told what became of registrations and asked who is known, and how it knows that it is us."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def signing_key(secret: SecretStr) -> bytes:
 
 
 class CrmSettings(BaseSettings):
-    """The CRM's webhook; its address comes last, since it is checked against the secret."""
+    """The CRM's addresses; they come after the secret, against which they are checked."""
 
     crm_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_read_secrets)] = ()
     # What a receiver has for one event (Standard Webhooks: 15 to 30 s).
@@ -73,16 +73,22 @@ class CrmSettings(BaseSettings):
         timedelta(hours=10), timedelta(hours=14), timedelta(hours=20), timedelta(hours=24),
     )  # fmt: skip
     crm_webhook_url: Annotated[str, BeforeValidator(read_outward_url)] | None = None
+    # Somebody waits in the chat meanwhile.
+    crm_lookup_timeout: Duration = timedelta(seconds=3)
+    crm_lookup_url: Annotated[str, BeforeValidator(read_outward_url)] | None = None
 
     def crm_warnings(self) -> list[str]:
         """Return one sentence per thing that works but is hardly meant so."""
-        if self.crm_webhook_url is None or not plain_http(self.crm_webhook_url):
-            return []
-        return ["CRM_WEBHOOK_URL: plain http shows names and numbers to everybody on the way; write https://"]
+        urls = {"CRM_WEBHOOK_URL": self.crm_webhook_url, "CRM_LOOKUP_URL": self.crm_lookup_url}
+        return [
+            f"{name}: plain http shows names and numbers to everybody on the way; write https://"
+            for name, url in urls.items()
+            if url is not None and plain_http(url)
+        ]
 
-    @field_validator("crm_webhook_url")
+    @field_validator("crm_webhook_url", "crm_lookup_url")
     @classmethod
     def _signed(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("crm_webhook_secret", "refused already") == ():
-            raise ValueError(f"would be told what anybody could write; write CRM_WEBHOOK_SECRET too: {_HOW}")
+            raise ValueError(f"would hear what anybody could write; write CRM_WEBHOOK_SECRET too: {_HOW}")
         return value

@@ -71,6 +71,10 @@ class LimitSettings(BaseSettings):
     outbox_tries: Annotated[int, count(1, 20)] = 5
     # More than a person types or presses; whoever sends more is told to slow down, once, and the rest is not handled.
     updates_per_person: OneWindow = Window(30, timedelta(seconds=10))
+    # Whose link somebody followed first has brought them; later, whoever sends them again (Tolt, Dub: 30 to 90 days).
+    attribution_window: Duration = timedelta(days=30)
+    # Enough for a slip or two; guessing promo codes takes ages.
+    promo_guesses: OneWindow = Window(5, timedelta(minutes=5))
     # What the bot starts itself: the Bot API allows about 30 messages a second in all (Bots FAQ, "broadcasting") ...
     telegram_send_rate: OneWindow = Window(25, timedelta(seconds=1))
     # ... and one a second in a chat.

@@ -29,4 +29,6 @@ def product_of(settings: Settings, bot_username: str) -> Product:
         code_length=settings.code_length,
         unconfirmed_lifetime=settings.unconfirmed_lifetime,
         check_mail_domains=settings.email_mx_check,
+        staff_ids=frozenset(settings.staff_ids),
+        support_chat_id=settings.support_chat_id,
     )

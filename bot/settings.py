@@ -21,6 +21,7 @@ from bot.crm_settings import CrmSettings
 from bot.gateway_settings import GatewaySettings
 from bot.limit_settings import LimitSettings
 from bot.own_secret import SettingsError, own_secret
+from bot.partner_settings import PartnerSettings
 from bot.setting_types import Link, RedisUrl, ServiceUrl, Switch, Word, choice, count
 from bot.sign_in_settings import SignInSettings
 from bot.sms_text import spare
@@ -39,7 +40,7 @@ NumberTypes = Annotated[
 ]
 
 
-class Settings(LimitSettings, GatewaySettings, SignInSettings, CrmSettings, SocialSettings):
+class Settings(LimitSettings, GatewaySettings, SignInSettings, CrmSettings, SocialSettings, PartnerSettings):
     """The whole configuration. Build it with `load()`, which also completes the secret key."""
 
     model_config = SettingsConfigDict(

@@ -59,7 +59,9 @@ def open_social(
     stack: AsyncExitStack,
 ) -> Social:
     """Return it; `wake` is the courier's. Call it inside a running loop."""
-    identities = Identities(stores.database, stores.accounts, settings.limits(), settings.terms_version, stores.events)
+    identities = Identities(
+        stores.database, stores.keys, stores.accounts, settings.limits(), settings.terms_version, stores.events
+    )
     sign_ups = SignUps(stores.redis, settings.oauth_state)
     google = Google(settings, stores.clock) if settings.google_client_id else None
     facebook = Facebook(settings, stores.clock) if settings.facebook_app_id else None

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bot.opening import open_database, open_redis
+from bot.partner_stores import PartnerStores, open_partner_stores
 from bot.settings import Settings
 from storage.accounts import Accounts
 from storage.challenges import Challenges
@@ -38,6 +39,7 @@ class Stores:
     expiry: Expiry
     exports: Exports
     events: Events
+    partners: PartnerStores
 
     async def redis_answers(self) -> None:
         """Raise what the client raises when Redis does not answer."""
@@ -83,6 +85,7 @@ async def open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitS
         accounts=Accounts(database, keys, limits, settings.terms_version, events),
         outbox=Outbox(database, limits), expiry=Expiry(database, limits, events),
         exports=Exports(database, keys), events=events,
+        partners=open_partner_stores(database, keys, limits, settings.time_zone),
     )  # fmt: skip
 
 

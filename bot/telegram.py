@@ -30,7 +30,19 @@ from locales import Texts
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("start", "back", "cancel", "help", "language", "settings", "support", "privacy", "export", "delete")
+COMMANDS = (
+    "start",
+    "back",
+    "cancel",
+    "help",
+    "language",
+    "settings",
+    "promo",
+    "support",
+    "privacy",
+    "export",
+    "delete",
+)
 _TRIES = 5
 
 T = TypeVar("T")

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -22,6 +23,13 @@ _LONGEST_BODY = 1_000_000
 _CHECK_WITHIN = 2.0
 
 Check = Callable[[], Awaitable[object]]
+
+
+class Part(Protocol):
+    """What serves some addresses of its own."""
+
+    def add_to(self, app: web.Application, /) -> None:
+        """Add their routes."""
 
 
 def create_web(receiver: Receiver | None, secret: str, checks: Mapping[str, Check]) -> web.Application:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiogram import Router
 
-from handlers import export, fallback, menu, settings_menu, social, start
+from handlers import export, fallback, menu, partners, promo, settings_menu, social, staff, start
 from handlers.registration import steps
 from handlers.routes import Routes
 
@@ -21,6 +21,9 @@ def create_routers() -> tuple[Router, ...]:
     menu.add_to(routes)
     export.add_to(routes)
     settings_menu.add_to(routes)
+    promo.add_to(routes)
+    partners.add_to(routes)
+    staff.add_to(routes)
     steps.add_to(routes)
     fallback.add_to(routes)
-    return (*routes.in_order, fallback.create_router())
+    return (*routes.in_order, staff.create_router(), fallback.create_router())

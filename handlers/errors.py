@@ -47,6 +47,12 @@ async def explain(refusal: Refusal, turn: Turn, accounts: Accounts) -> Reply:
     return turn.ask(words(refusal, turn))
 
 
+def words_of(refusal: Refusal, turn: Turn) -> Screen:
+    """Return a refusal in words alone, for where the person goes on all the same."""
+    log.info("a request was refused: %s", _for_the_log(refusal))
+    return _WORDS[type(refusal)](refusal, turn)
+
+
 def _for_the_log(refusal: Refusal) -> str:
     """Name what was refused: the kind, and of the data only what is nobody's."""
     data = [str(getattr(refusal, name)) for name in ("limit", "country", "kind") if hasattr(refusal, name)]
@@ -113,6 +119,8 @@ def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Screen:
     until = turn.moment(refusal.retry_at)
     if refusal.limit is Limit.ADDRESSES_PER_PERSON:
         return Screen(turn.html("registration-email-limit", until=until))
+    if refusal.limit is Limit.PROMO_GUESSES:
+        return Screen(turn.html("promo-limit", until=until))
     if refusal.limit is Limit.WRONG_CODES:
         return Screen(turn.html("registration-code-limit", until=until), keyboards.change_number(turn))
     if turn.step == Registration.code.state:
@@ -148,6 +156,10 @@ def _too_many_tries(refusal: errors.TooManyTries, turn: Turn) -> Screen:
     return Screen(turn.html("registration-code-too-many"), keyboards.code_help(turn))
 
 
+def _promo(key: str) -> Callable[[Refusal, Turn], Screen]:
+    return lambda refusal, turn: Screen(turn.html(key))
+
+
 _WORDS: dict[type[Refusal], Callable[[Any, Turn], Screen]] = {
     addresses.NoAtSign: _no_at_sign,
     addresses.ImpossibleDomain: _impossible_domain,
@@ -168,4 +180,9 @@ _WORDS: dict[type[Refusal], Callable[[Any, Turn], Screen]] = {
     errors.WrongCode: _wrong_code,
     errors.CodeExpired: _code_expired,
     errors.TooManyTries: _too_many_tries,
+    errors.PromoUnknown: _promo("promo-unknown"),
+    errors.PromoNotNow: _promo("promo-not-now"),
+    errors.PromoUsedUp: _promo("promo-used-up"),
+    errors.PromoUsedBefore: _promo("promo-used-before"),
+    errors.PromoTooLate: _promo("promo-too-late"),
 }

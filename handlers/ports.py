@@ -157,6 +157,18 @@ class MailDomains(Protocol):
         ...
 
 
+class Directory(Protocol):
+    """Knows who is registered elsewhere: people register on the CRM's website too."""
+
+    async def has_number(self, number: str, now: datetime) -> bool:
+        """Tell whether somebody is registered with this number (E.164); False when no answer came in time."""
+        ...
+
+    async def has_address(self, email: str, now: datetime) -> bool:
+        """Tell whether somebody is registered with this normalised address; False when no answer came in time."""
+        ...
+
+
 class SignIn(Protocol):
     """Makes the links that open the product already signed in."""
 

@@ -39,3 +39,5 @@ class Product:
     code_length: int
     unconfirmed_lifetime: timedelta
     check_mail_domains: bool
+    staff_ids: frozenset[int] = frozenset()
+    support_chat_id: int | None = None

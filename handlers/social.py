@@ -18,6 +18,7 @@ from markupsafe import Markup
 from handlers import keyboards
 from handlers.filters import Acting, Payload
 from handlers.registration import addresses
+from handlers.registration.elsewhere import Elsewhere
 from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Rows, Screen
@@ -69,7 +70,9 @@ async def arrive(
     return turn.say(Screen(_question(turn, arrival.identity), _yes_or_no(turn, name)))
 
 
-async def accept(event: Event, turn: Turn, identities: Identities, sign_ups: SignUps, accounts: Accounts) -> Reply:
+async def accept(
+    event: Event, turn: Turn, identities: Identities, sign_ups: SignUps, accounts: Accounts, elsewhere: Elsewhere
+) -> Reply:
     """Bind the identity. The name comes from the record; the button only tells which question it answers."""
     name = turn.talk.arrived
     if name is None or turn.action != f"social:yes:{name[:_MARK]}":
@@ -78,8 +81,10 @@ async def accept(event: Event, turn: Turn, identities: Identities, sign_ups: Sig
     turn.talk.arrived = None
     if arrival is None:
         return turn.ask(Screen(turn.html("social-expired")))
+    email = arrival.identity.email if arrival.identity.email_verified else None
+    known = email is not None and await elsewhere.has_address(turn, email, verified=True)
     try:
-        result = await identities.bind(turn.update, arrival.identity, turn.now)
+        result = await identities.bind(turn.update, arrival.identity, turn.now, exists_elsewhere=known)
     except IdentityTaken:
         return _someone_elses(turn, arrival.identity)
     except AddressTaken:

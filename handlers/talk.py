@@ -21,6 +21,7 @@ class Talk:
     `email_verified`: a linked identity vouches for that address. `suggested`: one that a provider named, to be offered.
     `arrived`: under which name they came back from a provider, until they answer. `linking`: an existing account is
     being looked for by its number.
+    `touched`: they came by a campaign's link. `promo`: the promo code that is theirs.
     `exported`: when their data was last sent to them (unix time, seconds).
     `account`: id of the account once it is confirmed, for the link that signs in.
     `keyboard`: a reply keyboard may be on the person's screen. `latest`: id of the person's newest message.
@@ -41,6 +42,8 @@ class Talk:
     number: str | None = None
     taken: str | None = None
     taken_by_contact: bool = False
+    touched: bool = False
+    promo: str | None = None
     account: str | None = None
     exported: int | None = None
     paused: bool = False

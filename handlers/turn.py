@@ -174,6 +174,7 @@ class Turn(Voice):
         self.talk.terms_version = self.product.terms_version
         if account is not None:
             self.talk.email, self.talk.number = account.email, account.asked_number
+            self.talk.promo = account.promo
             self.talk.terms_changed = account.terms_version not in {None, self.product.terms_version}
         refused = account is not None and account.status is AccountStatus.CONFLICT
         step = None if refused else self.pending_step(account)

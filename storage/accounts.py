@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
+from storage.attribution import LIVE_TOUCH, Stage, reach, reach_without_account, remember_former, toucher
+from storage.campaigns import leave
 from storage.confirmation import HERE, Confirmation
 from storage.database import Database
 from storage.errors import AddressTaken
 from storage.events import Events
 from storage.keys import Keys
+from storage.known_accounts import forget
 from storage.ledger import Ledger
 from storage.limits import Limits
 from storage.linked import forget_identities, has_proven
 from storage.models import Account, AccountStatus, Progress, TermsAcceptance, UpdateRef
 from storage.personal import erase_personal
+from storage.promo_codes import HELD_PROMO, prolong, promised
 from storage.records import account_of, account_with, hold
 from storage.rows import change, insert
 from storage.statements import Connection, Statement
@@ -24,6 +29,12 @@ from storage.tables import LookupKind, accounts, terms_acceptances
 _mine = sa.update(accounts).where(accounts.c.telegram_id == sa.bindparam("person"))
 _SET_LANGUAGE = Statement(_mine, sets=("language", *HERE))
 _SET_BLOCKED = Statement(_mine, sets=("blocked_at",))
+# A new account takes over what is kept of its person: by which link they came, and which promo code they gave.
+_TAKEN_OVER = {"touch_id": LIVE_TOUCH, "promo": HELD_PROMO}
+_CREATE = Statement(
+    sa.insert(accounts).values(_TAKEN_OVER).returning(*(accounts.c[name] for name in _TAKEN_OVER)),
+    sets=[name for name in Account.__dataclass_fields__ if name not in {"asked_number", *_TAKEN_OVER}],
+)
 
 
 class Accounts:
@@ -37,10 +48,11 @@ class Accounts:
     ) -> None:
         """`events`: what the CRM is told; without it nothing."""
         self._database = database
+        self._keys = keys
         self._events = events or Events(database)
         self._limits = limits
         self._ledger = Ledger(database, keys, limits)
-        self._confirmation = Confirmation(database, limits, terms_version, self._events)
+        self._confirmation = Confirmation(database, keys, limits, terms_version, self._events)
 
     async def of(self, telegram_id: int) -> Account | None:
         """Return the person's account, None when there is none."""
@@ -80,6 +92,7 @@ class Accounts:
                     values |= {"email": claimed, "email_verified": False}
                 await change(conn, accounts, account.id, **values)
                 account = await account_with(conn, account.id)
+            await reach(conn, account.touch_id, Stage.TERMS)
             await insert(
                 conn, terms_acceptances, id=self._database.new_id(), account_id=account.id,
                 version=acceptance.version, language=acceptance.language, sentence_hash=acceptance.sentence_hash,
@@ -92,9 +105,9 @@ class Accounts:
         return await self._database.write(update, work)
 
     async def give_email(
-        self, update: UpdateRef, email: str, *, verified: bool, reveal: bool, now: datetime
+        self, update: UpdateRef, email: str, *, verified: bool, reveal: bool, now: datetime, touched: bool = False
     ) -> Progress | None:
-        """Take a normalised address; None while there is no account to keep it.
+        """Take a normalised address; None while there is no account to keep it. `touched`: they came by a link.
 
         It counts as a look-up first. Raises LimitReached (addresses_per_person) before anything was looked up,
         AddressTaken when a confirmed account holds it: with `reveal` at once, else only when this completes an account.
@@ -116,6 +129,8 @@ class Accounts:
             if held and (reveal or confirmed):
                 raise AddressTaken
             if account is None:
+                if touched:
+                    await reach_without_account(conn, self._toucher(update.telegram_id, now), Stage.EMAIL)
                 return None
             return await self._confirmation.give_address(conn, account, email, verified=verified, now=now)
 
@@ -142,10 +157,16 @@ class Accounts:
 
         async def work(conn: Connection) -> bool:
             account = await hold(conn, update.telegram_id)
+            await leave(conn, update.telegram_id)
             if account is None:
                 return await forget_identities(conn, update.telegram_id)
+            if account.status is not AccountStatus.PENDING:
+                await remember_former(conn, self._keys, account, now)
             await erase_personal(conn, [(account.id, account.telegram_id)], now)
             await self._events.deleted(conn, account, now)
+            if account.status is AccountStatus.CONFIRMED:
+                # Whoever leaves may come back: what the CRM listed of them was this account.
+                await forget(conn, self._keys, account.phone or "", account.email or "")
             return True
 
         return await self._database.write(update, work)
@@ -166,6 +187,12 @@ class Accounts:
             asked_number=None, created_at=now, expires_at=now + self._limits.unconfirmed_lifetime, confirmed_at=None,
             terms_accepted_at=now if accepted else None,
         )  # fmt: skip
-        row = {name: value for name, value in vars(account).items() if name != "asked_number"}
-        await insert(conn, accounts, **row)
+        row = {name: value for name, value in vars(account).items() if name not in {"asked_number", *_TAKEN_OVER}}
+        theirs = self._toucher(telegram_id, now) | promised(self._keys, telegram_id, now)
+        taken_over = (await conn.execute(_CREATE, **row, **theirs)).one()
+        account = replace(account, **taken_over._asdict())
+        await prolong(conn, self._keys, account)
         return account
+
+    def _toucher(self, telegram_id: int, now: datetime) -> dict[str, object]:
+        return toucher(self._keys, telegram_id, now - self._limits.attribution_window)

@@ -12,6 +12,7 @@ from storage import outbox
 from storage.admission import Admitted
 from storage.asked import Challenge, asked_challenge
 from storage.asking import Asking
+from storage.attribution import Stage, reach
 from storage.confirmation import Confirmation
 from storage.database import Database
 from storage.errors import (
@@ -43,7 +44,7 @@ from storage.records import account_of, hold
 from storage.rows import change
 from storage.sending import Sending
 from storage.statements import Connection, Statement
-from storage.tables import AttemptOutcome, ChallengeState, LookupKind, accounts, challenges, sends
+from storage.tables import AttemptOutcome, ChallengeState, accounts, challenges, sends
 
 _STORY = timedelta(hours=24)
 _NOT_ARRIVED = (SendState.ACCEPTED, SendState.UNKNOWN, SendState.UNDELIVERED)
@@ -82,7 +83,7 @@ class Challenges:
         self._sending = sending
         self._asking = Asking(database, keys, limits, sending)
         self._ledger = self._asking.ledger
-        self._confirmation = Confirmation(database, limits, terms_version, events or Events(database))
+        self._confirmation = Confirmation(database, keys, limits, terms_version, events or Events(database))
 
     async def ask_code(
         self,
@@ -99,10 +100,9 @@ class Challenges:
     ) -> CodeSent | Progress:
         """Start (or go on with) the proof of `number` (E.164, of ISO `country`); the SMS will be in `language`.
 
-        `own_contact`: Telegram vouches for the number, so it never counts as a look-up, and proves the number by
-        itself when no code is needed or a limit lets none leave. `claim`: the person says a registered number is
-        theirs. `reveal`: tell at once that someone else holds it. Raises NoAccount, NumberTaken, LimitReached,
-        NothingIsSent.
+        `own_contact`: Telegram vouches for the number, so it never counts as a look-up, and proves it by itself when no
+        code is needed or a limit lets none leave. `claim`: a registered number is said to be theirs. `reveal`: tell at
+        once that someone else holds it. Raises NoAccount, NumberTaken, LimitReached, NothingIsSent.
         """
 
         async def work(conn: Connection) -> CodeSent | Progress:
@@ -111,9 +111,10 @@ class Challenges:
                 raise NoAccount
             if account.status is not AccountStatus.PENDING:
                 return Progress(account)
+            await reach(conn, account.touch_id, Stage.PHONE)
             to = Recipient(update.telegram_id, number, country)
             if not own_contact:
-                await self._look_up(conn, to, now)
+                await self._ledger.look_up_number(conn, to, now)
             if account.phone == number:
                 return await self._confirmation.ask_no_more(conn, account, number, now)
             if reveal and not claim and await self._confirmation.number_is_held(conn, number, account.id):
@@ -238,12 +239,6 @@ class Challenges:
             return Timeline(events, retry_at, limited, challenge.id, channels)
 
         return await self._database.read(work)
-
-    async def _look_up(self, conn: Connection, to: Recipient, now: datetime) -> None:
-        limit = await self._ledger.look_up(conn, to.telegram_id, LookupKind.NUMBER, to.number, now)
-        if limit is not None:
-            await self._ledger.add_refusal(conn, to, None, Channel.SMS, limit.limit, now)
-            raise limit
 
     async def _channels(
         self, conn: Connection, to: Recipient, challenge: Challenge, now: datetime

@@ -14,15 +14,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from storage import outbox
+from storage import outbox, promo_codes
+from storage.attribution import credit
 from storage.database import Database
 from storage.errors import AddressTaken, NumberTaken
 from storage.events import Events
+from storage.keys import Keys
+from storage.known_accounts import ADDRESS_IS_KNOWN, NUMBER_IS_KNOWN, known_address, known_number
 from storage.limits import Limits
 from storage.models import Account, AccountStatus, PhoneProof, Progress
 from storage.rows import change
 from storage.statements import Connection, Rows, Statement
-from storage.tables import IS_ASKED, ChallengeState, accounts, challenges
+from storage.tables import IS_ASKED, ChallengeState, accounts, challenges, known_accounts
 
 # No account has it: an id is never all zeros.
 _NOBODY = UUID(int=0)
@@ -73,9 +76,16 @@ _TAKE_OWN = Statement(
     sets=("state",),
 )
 _TAKE = Statement(sa.update(challenges).where(_is_asker), sets=("state",))
-_HELD_ADDRESS = Statement(sa.select(accounts.c.email_verified).where(_address_is, _CONFIRMED, _is_other))
+# Who is registered elsewhere has the better right, whoever vouches for the address here.
+_HELD_ADDRESS = Statement(
+    sa.select(accounts.c.email_verified, sa.false().label("elsewhere"))
+    .where(_address_is, _CONFIRMED, _is_other)
+    .union_all(sa.select(sa.true(), sa.true()).select_from(known_accounts).where(ADDRESS_IS_KNOWN))
+)
 _HELD_NUMBER = Statement(
-    sa.select(accounts.c.phone_proven_at, accounts.c.confirmed_at).where(_number_is, _CONFIRMED, _is_other)
+    sa.select(accounts.c.phone_proven_at, accounts.c.confirmed_at)
+    .where(_number_is, _CONFIRMED, _is_other)
+    .union_all(sa.select(sa.null(), sa.null()).select_from(known_accounts).where(NUMBER_IS_KNOWN))
 )
 _LOCK_RIVALS = Statement(
     sa.select(*(accounts.c[name] for name in _Rival.__dataclass_fields__))
@@ -121,6 +131,7 @@ class Confirmation:
     """Decides, writes and queues the notices; its methods run in the caller's transaction."""
 
     database: Database
+    keys: Keys
     limits: Limits
     terms_version: str
     events: Events
@@ -145,8 +156,8 @@ class Confirmation:
         """
         if account.status is not AccountStatus.PENDING or account.phone is None:
             return Progress(account)
-        held_since = await self._held_since(conn, account.phone, account.id)
-        if held_since is not None and held_since >= now - self.limits.number_recycle_after:
+        holders = await self._holders(conn, account.phone, account.id)
+        if holders and not _may_move(holders, now - self.limits.number_recycle_after):
             await self._lose_number(conn, account)
             raise NumberTaken
         if account.email is None or account.terms_version != self.terms_version:
@@ -159,11 +170,14 @@ class Confirmation:
         if rivals:
             displaced += await self.take_address(conn, account, account.email, now, confirming=True)
             displaced += await self._take_number(conn, account, account.phone, now)
-        await change(conn, accounts, account.id, status=AccountStatus.CONFIRMED, confirmed_at=now)
+        promo = await promo_codes.redeem(conn, self.database, self.keys, account, now)
+        earned = await credit(conn, self.keys, account, moved=bool(holders))
+        given = {} if promo == account.promo else {"promo": promo}
+        await change(conn, accounts, account.id, status=AccountStatus.CONFIRMED, confirmed_at=now, **given)
         if account.asked_number is not None:
             await conn.execute(_REPLACE, account=account.id, state=ChallengeState.REPLACED)
-        account = replace(account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now)
-        await self.events.confirmed(conn, account, now)
+        account = replace(account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now, promo=promo)
+        await self.events.confirmed(conn, account, now, credited=earned)
         return Progress(account, confirmed_now=True, displaced=_each_once(displaced))
 
     async def give_address(
@@ -183,14 +197,17 @@ class Confirmation:
         return replace(progress, displaced=_each_once([*displaced, *progress.displaced]))
 
     async def number_is_held(self, conn: Connection, number: str, account_id: UUID) -> bool:
-        """Tell whether another confirmed account holds the number."""
-        return await self._held_since(conn, number, account_id) is not None
+        """Tell whether another confirmed account holds the number, here or elsewhere."""
+        return bool(await self._holders(conn, number, account_id))
 
     async def address_is_held(self, conn: Connection, email: str, account: Account | None, *, verified: bool) -> bool:
-        """Tell whether a confirmed account of someone else holds the address with no weaker right to it."""
+        """Tell whether a confirmed account of someone else, here or elsewhere, holds it with no weaker right to it."""
         mine = _NOBODY if account is None else account.id
-        held = (await conn.execute(_HELD_ADDRESS, address=email, account=mine)).scalar_one_or_none()
-        return held is not None and (held or not verified)
+        known = known_address(self.keys, email)
+        holders = (await conn.execute(_HELD_ADDRESS, address=email, account=mine, **known)).all()
+        # That the CRM lists the address this account has already is the account itself.
+        own = account is not None and account.email == email
+        return any((row.email_verified or not verified) and not (row.elsewhere and own) for row in holders)
 
     async def take_address(
         self, conn: Connection, account: Account, email: str, now: datetime, *, confirming: bool
@@ -213,10 +230,11 @@ class Confirmation:
         rivals = await conn.execute(_LOCK_RIVALS, address=email, number=number, account=account.id)
         return [_Rival(*row) for row in rivals.all()]
 
-    async def _held_since(self, conn: Connection, number: str, account_id: UUID) -> datetime | None:
-        """Return when the confirmed account that holds the number last showed it does, None when none holds it."""
-        row = (await conn.execute(_HELD_NUMBER, number=number, account=account_id)).one_or_none()
-        return None if row is None else max(row.phone_proven_at, row.confirmed_at)
+    async def _holders(self, conn: Connection, number: str, account_id: UUID) -> list[datetime | None]:
+        """Return, for each that holds the number, when they last showed they do: of who is elsewhere nobody knows."""
+        known = known_number(self.keys, number)
+        rows = (await conn.execute(_HELD_NUMBER, number=number, account=account_id, **known)).all()
+        return [max(row.phone_proven_at, row.confirmed_at) if row.confirmed_at else None for row in rows]
 
     async def _lose_number(self, conn: Connection, account: Account) -> None:
         await change(conn, accounts, account.id, **_NO_NUMBER)
@@ -236,6 +254,15 @@ class Confirmation:
             if row.blocked_at is None:
                 await outbox.notice(self.database, conn, row.telegram_id, row.language, text, now)
         return [row.telegram_id for row in losers.all()]
+
+
+def _may_move(holders: Sequence[datetime | None], before: datetime) -> bool:
+    """Tell whether a number may go to who proved it: its holder here showed long ago that it is theirs.
+
+    That the CRM lists it too is this very account. One that only the CRM knows is not for us to take.
+    """
+    here = [since for since in holders if since is not None]
+    return bool(here) and max(here) < before
 
 
 def _is_outdone(rivals: Sequence[_Rival], account: Account, now: datetime) -> bool:

@@ -26,6 +26,7 @@ class Limit(StrEnum):
     DAILY_BUDGET = "daily_budget"
     PAUSED = "paused"
     NO_GATEWAY = "no_gateway"
+    PROMO_GUESSES = "promo_guesses"
 
 
 class Refusal(Exception):
@@ -94,6 +95,31 @@ class CodeExpired(Refusal):
 @dataclass
 class TooManyTries(Refusal):
     """The challenge died after `code_attempts` tries; a new code (a new challenge) is the way on."""
+
+
+@dataclass
+class PromoUnknown(Refusal):
+    """There is no such promo code."""
+
+
+@dataclass
+class PromoNotNow(Refusal):
+    """The promo code is valid at another time: it begins later, or has ended."""
+
+
+@dataclass
+class PromoUsedUp(Refusal):
+    """All uses of the promo code are taken, or held by others at this moment."""
+
+
+@dataclass
+class PromoUsedBefore(Refusal):
+    """This person has used the promo code as often as anybody may."""
+
+
+@dataclass
+class PromoTooLate(Refusal):
+    """The registration is complete, and promo codes are for registering."""
 
 
 class StorageError(Exception):

@@ -15,11 +15,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from storage import referral_codes
 from storage.database import Database
 from storage.models import Account
 from storage.outbox import EVENT
+from storage.partner_tables import campaigns, partners, touches
 from storage.statements import Connection, Statement
-from storage.tables import OutboxStatus, outbox
+from storage.tables import OutboxStatus, accounts, outbox
 
 
 class EventType(StrEnum):
@@ -47,6 +49,13 @@ _ADD = Statement(
     ),
     sets=("id", "account_id", "payload", "run_at"),
 )
+_REFERRED = Statement(
+    sa.select(campaigns.c.id, campaigns.c.name, partners.c.name.label("partner"), accounts.c.id.label("inviter"))
+    .join_from(touches, campaigns, campaigns.c.id == touches.c.campaign_id)
+    .outerjoin(partners, partners.c.id == campaigns.c.partner_id)
+    .outerjoin(accounts, accounts.c.telegram_id == campaigns.c.inviter)
+    .where(touches.c.id == sa.bindparam("touch"))
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,11 @@ class Events:
     database: Database
     told: bool = False
 
-    async def confirmed(self, conn: Connection, account: Account, now: datetime) -> None:
-        """Tell who has registered, with everything that is known of them."""
+    async def confirmed(self, conn: Connection, account: Account, now: datetime, *, credited: bool = False) -> None:
+        """Tell who has registered, with everything that is known of them; `credited`: by whose link, too."""
+        if not self.told:
+            return
+        referral = await _referral(conn, account) if credited else None
         await self._add(
             conn, EventType.CONFIRMED, account.id, now,
             telegram_id=account.telegram_id, language=account.language,
@@ -65,6 +77,7 @@ class Events:
             phone=account.phone, phone_proof=account.phone_proof,
             terms={"version": account.terms_version, "accepted_at": written(account.terms_accepted_at)},
             created_at=written(account.created_at), confirmed_at=written(account.confirmed_at),
+            promo=account.promo, referral=referral,
         )  # fmt: skip
 
     async def expired(self, conn: Connection, gone: Sequence[tuple[UUID, datetime]], now: datetime) -> None:
@@ -93,6 +106,16 @@ class Events:
         body = {"type": kind.value, "timestamp": written(now), "data": {"account_id": str(account_id), **data}}
         whose = {"account": account_id, "account_id": account_id}
         return {"id": self.database.new_id(), **whose, "payload": body, "run_at": now}
+
+
+async def _referral(conn: Connection, account: Account) -> dict[str, Any] | None:
+    """Return by which campaign they came, and whose that is: a partner's, a person's, or (neither) the house's."""
+    row = (await conn.execute(_REFERRED, touch=account.touch_id)).one_or_none()
+    if row is None:
+        return None
+    inviter = None if row.inviter is None else str(row.inviter)
+    whose = {"campaign": row.name or None, "partner": row.partner, "inviter_account_id": inviter}
+    return {"code": referral_codes.written(row.id), **whose}
 
 
 def written(moment: datetime | None) -> str | None:

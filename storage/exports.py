@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from storage.database import Database
 from storage.keys import Keys
+from storage.partner_tables import UnixTime, campaigns, touches
 from storage.statements import Connection
 from storage.tables import (
     OutboxStatus,
@@ -32,6 +33,7 @@ from storage.tables import (
 ACCOUNT = (
     "status", "telegram_id", "language", "email", "email_verified", "phone", "phone_proof", "phone_proven_at",
     "terms_version", "terms_accepted_at", "created_at", "expires_at", "reminded_at", "confirmed_at", "blocked_at",
+    "promo",
 )  # fmt: skip
 NUMBERS = ("number", "country", "language", "state", "codes", "attempts", "created_at", "last_action_at")
 LINKED = ("provider", "issuer", "subject", "email", "email_verified", "linked_at")
@@ -57,22 +59,24 @@ class Exports:
         """Return the person's data as plain JSON, None when there is none. Moments are ISO 8601, in UTC.
 
         `account`; `linked`: accounts elsewhere that sign them in, which may be there before the account is, and then is
-        all; `terms`: each acceptance; `numbers`: each that was to be proven; `codes`: each that was asked for and
-        what became of it, refused ones too; `entered_codes`, `looked_up`: moments that limits count; `waiting`: what is
-        queued for them or about them; `updates`: when their messages changed something, kept for 48 hours. What is
-        counted of an earlier account of the same person, erased since, is not told: that account is nobody's.
+        all; `came_by`: the link that brought them; `terms`: each acceptance; `numbers`: each that was to be proven;
+        `codes`: each that was asked for and what became of it, refused ones too; `entered_codes`, `looked_up`: moments
+        that limits count; `waiting`: what is queued for them or about them; `updates`: when their messages changed
+        something, kept for 48 hours. What is counted of an earlier account of the same person, erased since, is not
+        told: that account is nobody's.
         """
 
         async def work(conn: Connection) -> Json | None:
-            wanted = sa.select(accounts.c.id, *(accounts.c[name] for name in ACCOUNT))
+            wanted = sa.select(accounts.c.id, accounts.c.touch_id, *(accounts.c[name] for name in ACCOUNT))
             account = (await conn.execute(wanted.where(accounts.c.telegram_id == telegram_id))).first()
             theirs = _select([identities.c[name] for name in LINKED], identities.c.telegram_id == telegram_id)
             linked = await _rows(conn, theirs)
             if account is None:
                 return {"account": None, "linked": linked} if linked else None
             own = {"id": str(account.id), **_named(ACCOUNT, account)}
+            came_by = await _rows(conn, _came_by(account.touch_id))
             history = await self._history(conn, account.id, telegram_id, account.created_at)
-            return {"account": own, "linked": linked, **history}
+            return {"account": own, "linked": linked, "came_by": came_by, **history}
 
         return await self._database.read(work)
 
@@ -93,9 +97,14 @@ class Exports:
         return {name: await _rows(conn, query) for name, query in wanted.items()}
 
 
+def _came_by(touch_id: int | None) -> sa.Select[Any]:
+    query = _select([touches.c.at, campaigns.c.name.label("campaign")], touches.c.id == touch_id)
+    return query.join_from(touches, campaigns, campaigns.c.id == touches.c.campaign_id)
+
+
 def _select(columns: Sequence[sa.ColumnElement[Any]], *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Return the query of these columns, in the order of the first moment among them."""
-    first = next(column for column in columns if isinstance(column.type, UtcDateTime))
+    first = next(column for column in columns if isinstance(column.type, UtcDateTime | UnixTime))
     return sa.select(*columns).where(*which).order_by(first)
 
 

@@ -23,6 +23,7 @@ from storage.confirmation import Confirmation
 from storage.database import Database
 from storage.errors import AddressTaken, IdentityTaken, NoAccount
 from storage.events import Events
+from storage.keys import Keys
 from storage.limits import Limits
 from storage.models import Account, AccountStatus, Progress, UpdateRef
 from storage.personal import erase_personal
@@ -95,13 +96,14 @@ class Identities:
     """Each public method is one transaction."""
 
     def __init__(
-        self, database: Database, accounts: Accounts, limits: Limits, terms_version: str, events: Events | None = None
-    ) -> None:
+        self, database: Database, keys: Keys, accounts: Accounts, limits: Limits, terms_version: str,
+        events: Events | None = None,
+    ) -> None:  # fmt: skip
         """`events`: what the CRM is told; without it nothing."""
         self._database = database
         self._accounts = accounts
         self._limits = limits
-        self._confirmation = Confirmation(database, limits, terms_version, events or Events(database))
+        self._confirmation = Confirmation(database, keys, limits, terms_version, events or Events(database))
 
     async def of(self, telegram_id: int) -> tuple[Linked, ...]:
         """Return the person's identities, the oldest link first."""
@@ -120,12 +122,15 @@ class Identities:
 
         return await self._database.read(work)
 
-    async def bind(self, update: UpdateRef, identity: Identity, now: datetime) -> Progress | None:
+    async def bind(
+        self, update: UpdateRef, identity: Identity, now: datetime, *, exists_elsewhere: bool = False
+    ) -> Progress | None:
         """Link the identity to the person, who said yes; None while there is no account.
 
         One that was linked to an unfinished registration of somebody else is taken from it. A verified address becomes
         the account's, unless that has a verified one already or is complete, and is taken from whoever merely claimed
-        it. Raises IdentityTaken; AddressTaken when the identity is linked and its address is somebody else's.
+        it. Raises IdentityTaken; AddressTaken when the identity is linked and its address is somebody else's, here or
+        (`exists_elsewhere`) as the CRM says.
         """
 
         async def work(conn: Connection) -> Progress | None:
@@ -137,7 +142,7 @@ class Identities:
                 return None if account is None else Progress(account)
             if account is not None and not _wants(account, email):
                 return Progress(account)
-            if await self._confirmation.address_is_held(conn, email, account, verified=True):
+            if exists_elsewhere or await self._confirmation.address_is_held(conn, email, account, verified=True):
                 raise AddressTaken
             if account is None:
                 return None

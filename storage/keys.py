@@ -64,6 +64,10 @@ class Keys:
         """Return the hex HMAC that stands for a normalised e-mail address in the ledger."""
         return self._present.ledger("address", email)
 
+    def promo(self, code: str) -> str:
+        """Return the hex HMAC that stands for a promo code that was refused."""
+        return self._present.ledger("promo", code)
+
     def persons(self, telegram_id: int) -> tuple[str, ...]:
         """Return every HMAC a person may have in the ledger: a rotation of the secret must not reset a limit."""
         return tuple(derived.ledger("person", str(telegram_id)) for derived in self._all)

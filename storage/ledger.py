@@ -105,6 +105,13 @@ class Ledger:
         )  # fmt: skip
         return None
 
+    async def look_up_number(self, conn: Connection, to: Recipient, now: datetime) -> None:
+        """Count one look-up of a number; a refused one is written down. Raises LimitReached."""
+        limit = await self.look_up(conn, to.telegram_id, LookupKind.NUMBER, to.number, now)
+        if limit is not None:
+            await self.add_refusal(conn, to, None, Channel.SMS, limit.limit, now)
+            raise limit
+
     async def wrong_codes(self, conn: Connection, telegram_id: int, number: str, now: datetime) -> LimitReached | None:
         """Return the limit when this person guessed wrong too often for this number, whatever the challenge."""
         window = self.limits.wrong_codes

@@ -43,3 +43,6 @@ class Limits:
     outbox_tries: int
     # What many are told at once is spread by it.
     telegram_send_rate: Window = Window(25, timedelta(seconds=1))
+    # For so long whoever came by a link first has brought the person.
+    attribution_window: timedelta = timedelta(days=30)
+    promo_guesses: Window = Window(5, timedelta(minutes=5))

@@ -46,7 +46,8 @@ class Account:
     """One person's account as it stands now.
 
     `phone` is the *proven* number (E.164); `asked_number` is the number of the newest challenge that still counts
-    as "asked" (open, dead after too many tries, or past its session), None once proven, taken or replaced.
+    as "asked" (open, dead after too many tries, or past its session), None once proven, taken or replaced. `touch_id`:
+    by which touch they came. `promo`: the promo code they gave, for good once they are confirmed.
     """
 
     id: UUID
@@ -63,6 +64,8 @@ class Account:
     confirmed_at: datetime | None
     phone_proof: PhoneProof | None = None
     terms_accepted_at: datetime | None = None
+    touch_id: int | None = None
+    promo: str | None = None
 
 
 @dataclass(frozen=True)

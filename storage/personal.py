@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from storage.attribution import forget_touches
 from storage.event_queue import REFUSED
 from storage.many import ForMany
 from storage.models import SendState
@@ -45,7 +46,8 @@ _DELETE_ACCOUNTS = ForMany(lambda among: sa.delete(accounts).where(among(account
 async def erase_personal(conn: Connection, people: Sequence[tuple[UUID, int]], now: datetime) -> None:
     """Delete these accounts (id, Telegram id), their identities, numbers, open codes and queued messages.
 
-    The ledger, the wrong codes, the look-ups and the history of accepted terms stay: they hold HMACs only.
+    The ledger, the wrong codes, the look-ups, the touches, the uses of promo codes and the history of accepted terms
+    stay: they hold HMACs only.
     What the CRM is still to be told stays too, and goes once it is told; what it refused to hear goes now.
     """
     account_ids, telegram_ids = [account_id for account_id, _ in people], [telegram_id for _, telegram_id in people]
@@ -54,4 +56,5 @@ async def erase_personal(conn: Connection, people: Sequence[tuple[UUID, int]], n
     await _DELETE_QUEUED.execute(conn, telegram_ids)
     await _DELETE_IDENTITIES.execute(conn, telegram_ids)
     await _DELETE_REFUSED.execute(conn, account_ids)
+    await forget_touches(conn, account_ids, telegram_ids)
     await _DELETE_ACCOUNTS.execute(conn, account_ids)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from storage.database import Database
 from storage.many import ForMany
 from storage.outbox import NO_EVENT
+from storage.partner_tables import click_visitors
 from storage.statements import Connection, Statement
 from storage.tables import OutboxStatus, accounts, applied_updates, early_reports, identities, outbox
 
@@ -36,6 +37,11 @@ _NAME = (early_reports.c.gateway, early_reports.c.provider_id)
 _EARLY = sa.select(*_NAME).where(early_reports.c.at < _BEFORE).order_by(early_reports.c.at).limit(_NUMBER)
 FORGET_REPORTS = Statement(
     sa.delete(early_reports).where(sa.tuple_(*_NAME).in_(_EARLY.with_for_update(skip_locked=True)))
+)
+_VISIT = (click_visitors.c.campaign_id, click_visitors.c.day, click_visitors.c.visitor)
+_VISITS = sa.select(*_VISIT).where(click_visitors.c.day < sa.bindparam("day")).order_by(click_visitors.c.day)
+FORGET_VISITORS = Statement(
+    sa.delete(click_visitors).where(sa.tuple_(*_VISIT).in_(_VISITS.limit(_NUMBER).with_for_update(skip_locked=True)))
 )
 _HAS_ACCOUNT = sa.exists().where(accounts.c.telegram_id == identities.c.telegram_id)
 LOOK_AT_LINKS = Statement(
@@ -104,4 +110,6 @@ class Pruning:
 async def _forget(conn: Connection, before: datetime) -> list[int]:
     """Return how many rows of each kind went, the updates first."""
     statements = (FORGET_UPDATES, FORGET_ROWS, FORGET_REPORTS)
-    return [(await conn.execute(statement, before=before)).count for statement in statements]
+    counts = [(await conn.execute(statement, before=before)).count for statement in statements]
+    # Wherever the operator is, that day is over.
+    return [*counts, (await conn.execute(FORGET_VISITORS, day=before.toordinal())).count]

@@ -154,7 +154,7 @@ class Prepared:
 
 
 def _columns(core: Any) -> Sequence[Any]:
-    if isinstance(core, sa.Insert | sa.Update | sa.Delete | sa.Select):
+    if isinstance(core, sa.Insert | sa.Update | sa.Delete | sa.Select | sa.CompoundSelect):
         return [*core.exported_columns]
     raise TypeError(f"{type(core).__name__} is no statement that is run here")
 

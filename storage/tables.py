@@ -24,6 +24,8 @@ class LookupKind(StrEnum):
 
     ADDRESS = "address"
     NUMBER = "number"
+    PROMO = "promo"
+    """A promo code that was refused."""
 
 
 class AttemptOutcome(StrEnum):
@@ -96,6 +98,9 @@ accounts = sa.Table(
     sa.Column("reminded_at", UtcDateTime),
     sa.Column("confirmed_at", UtcDateTime),
     sa.Column("blocked_at", UtcDateTime),
+    # Which touch the person came by, of those in `partner_tables`, and the promo code they gave.
+    sa.Column("touch_id", sa.BigInteger),
+    sa.Column("promo", sa.Text),
 )
 # The last word in a race: whatever the code did, two confirmed accounts never share an address or a number. WHERE
 # status = 'confirmed' stands in the migration alone, as every partial index's condition does: an index with a word for
@@ -163,6 +168,16 @@ lookups = sa.Table(
     sa.Column("value_hmac", sa.Text, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Index(None, "person_hmac", "kind", "at"),
+)
+
+# Who is registered elsewhere, as the CRM listed them: see `storage/known_accounts.py`. HMACs only.
+known_accounts = sa.Table(
+    "known_accounts",
+    metadata,
+    sa.Column("value_hmac", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("imported_at", UtcDateTime, nullable=False),
+    sa.Index(None, "imported_at"),
 )
 
 # The ledger: rows are added, their state moves forward, none is ever deleted. HMACs only.

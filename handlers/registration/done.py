@@ -12,4 +12,7 @@ def prompt(turn: Turn) -> Screen:
     """Say that the registration is complete, with the way into the product; or that the CRM has refused it."""
     if turn.step == Registration.conflict.state:
         return Screen(turn.html("notice-conflict"), keyboards.taken(turn, mine=False))
-    return Screen(turn.html("registration-done", product=turn.product.name), keyboards.done(turn))
+    text = turn.html("registration-done", product=turn.product.name)
+    if turn.talk.promo:
+        text += "\n\n" + turn.html("registration-done-promo", promo=turn.talk.promo)
+    return Screen(text, keyboards.done(turn))

@@ -8,6 +8,7 @@ from handlers.greeting import greet
 from handlers.ports import MailDomains
 from handlers.product import Product
 from handlers.registration import addresses
+from handlers.registration.elsewhere import Elsewhere
 from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Screen
@@ -15,6 +16,7 @@ from handlers.states import Registration
 from handlers.talk import Talk
 from handlers.turn import Event, Step, Turn
 from storage.accounts import Accounts
+from storage.errors import AddressTaken
 from storage.models import Account
 
 
@@ -38,7 +40,9 @@ def prompt(turn: Turn) -> Screen:
     return Screen(text, keyboards.email(turn))
 
 
-async def give_address(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+async def give_address(
+    event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains, elsewhere: Elsewhere
+) -> Reply:
     """Take an address, unless it looks like a slip: then ask which one is meant."""
     if turn.is_first and not addresses.looks_like_address(turn.text):
         # Nobody has asked for an address yet: a "hello" is answered by the greeting, not by "there is no @".
@@ -46,43 +50,55 @@ async def give_address(event: Event, turn: Turn, accounts: Accounts, mail_domain
     address = addresses.parse_address(turn.text)
     suggestion = addresses.suggest(address)
     if suggestion is None:
-        return await _accept(turn, accounts, mail_domains, address)
+        return await _accept(turn, accounts, mail_domains, elsewhere, address)
     turn.talk.candidate = address
     domain = suggestion.rpartition("@")[2]
     text = turn.html("registration-email-hint", typed=addresses.display(address), suggested=suggestion)
     return turn.say(Screen(text, keyboards.email_hint(turn, domain), numbered=True))
 
 
-async def take_hint(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+async def take_hint(
+    event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains, elsewhere: Elsewhere
+) -> Reply:
     """Take the suggested address."""
     candidate = turn.talk.candidate
     suggestion = addresses.suggest(candidate) if candidate else None
     if suggestion is None:
         return turn.ask()
-    return await _accept(turn, accounts, mail_domains, suggestion)
+    return await _accept(turn, accounts, mail_domains, elsewhere, suggestion)
 
 
-async def keep_as_typed(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+async def keep_as_typed(
+    event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains, elsewhere: Elsewhere
+) -> Reply:
     """Take the address as it was typed: the hint never refuses."""
     candidate = turn.talk.candidate
     if candidate is None:
         return turn.ask()
-    return await _accept(turn, accounts, mail_domains, candidate)
+    return await _accept(turn, accounts, mail_domains, elsewhere, candidate)
 
 
-async def take_suggested(event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains) -> Reply:
+async def take_suggested(
+    event: Event, turn: Turn, accounts: Accounts, mail_domains: MailDomains, elsewhere: Elsewhere
+) -> Reply:
     """Take the address a provider named: the person's own claim from here on, like a typed one."""
     if turn.talk.suggested is None:
         return turn.ask()
-    return await _accept(turn, accounts, mail_domains, turn.talk.suggested)
+    return await _accept(turn, accounts, mail_domains, elsewhere, turn.talk.suggested)
 
 
-async def _accept(turn: Turn, accounts: Accounts, mail_domains: MailDomains, address: str) -> Reply:
+async def _accept(
+    turn: Turn, accounts: Accounts, mail_domains: MailDomains, elsewhere: Elsewhere, address: str
+) -> Reply:
     domain = address.rpartition("@")[2]
     if turn.product.check_mail_domains and await mail_domains.accepts_mail(domain) is False:
         raise addresses.ImpossibleDomain(domain)
     reveal = turn.product.reveal_existing
-    progress = await accounts.give_email(turn.update, address, verified=False, reveal=reveal, now=turn.now)
+    if await elsewhere.has_address(turn, address):
+        raise AddressTaken
+    progress = await accounts.give_email(
+        turn.update, address, verified=False, reveal=reveal, now=turn.now, touched=turn.talk.touched
+    )
     turn.talk.candidate = turn.talk.suggested = None
     turn.talk.email_verified = turn.talk.email_verified and turn.talk.email == address
     turn.talk.email = address

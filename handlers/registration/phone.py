@@ -10,6 +10,7 @@ from handlers.filters import Acting, At, Contact, Text
 from handlers.ports import Courier
 from handlers.product import Product
 from handlers.registration import country_names, linking, numbers
+from handlers.registration.elsewhere import Elsewhere
 from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Screen
@@ -60,15 +61,15 @@ def country_of(turn: Turn) -> str:
 
 
 async def give_number(
-    event: Event, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities
+    event: Event, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities, elsewhere: Elsewhere
 ) -> Reply:
     """Take a typed number."""
     number = numbers.parse_number(turn.text, country_of(turn), turn.product.countries, turn.product.number_types)
-    return await _ask_code(turn, challenges, courier, identities, number)
+    return await _ask_code(turn, challenges, courier, identities, elsewhere, number)
 
 
 async def give_contact(
-    event: Message, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities
+    event: Message, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities, elsewhere: Elsewhere
 ) -> Reply:
     """Take a shared contact when it is the person's own; Telegram has verified such a number itself."""
     contact = event.contact
@@ -76,7 +77,7 @@ async def give_contact(
     if not is_own(event, contact):
         return turn.say(Screen(turn.html("registration-phone-foreign-contact")))
     number = numbers.parse_contact(contact.phone_number, turn.product.countries, turn.product.number_types)
-    return await _ask_code(turn, challenges, courier, identities, number, own_contact=True)
+    return await _ask_code(turn, challenges, courier, identities, elsewhere, number, own_contact=True)
 
 
 def is_own(message: Message, contact: SharedContact) -> bool:
@@ -92,14 +93,14 @@ async def explain_contact(event: Event, turn: Turn) -> Reply:
 
 
 async def prove_mine(
-    event: Event, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities
+    event: Event, turn: Turn, challenges: Challenges, courier: Courier, identities: Identities, elsewhere: Elsewhere
 ) -> Reply:
     """Start the proof that a registered number is one's own; the number comes from the record, never from data."""
     if turn.talk.taken is None:
         return turn.ask()
     number = numbers.ParsedNumber(turn.talk.taken, numbers.country_of(turn.talk.taken))
     by_contact = turn.talk.taken_by_contact
-    return await _ask_code(turn, challenges, courier, identities, number, own_contact=by_contact, claim=True)
+    return await _ask_code(turn, challenges, courier, identities, elsewhere, number, own_contact=by_contact, claim=True)
 
 
 async def change_number(event: Event, turn: Turn) -> Reply:
@@ -113,24 +114,22 @@ async def _ask_code(
     challenges: Challenges,
     courier: Courier,
     identities: Identities,
+    elsewhere: Elsewhere,
     number: numbers.ParsedNumber,
     *,
     own_contact: bool = False,
     claim: bool = False,
 ) -> Reply:
     turn.talk.taken = None
+    claim = claim or turn.talk.linking
     try:
+        if not claim and await elsewhere.has_number(turn, number, own_contact=own_contact):
+            raise NumberTaken
         result = await challenges.ask_code(
-            turn.update,
-            number=number.e164,
-            country=number.country,
-            language=turn.language,
-            own_contact=own_contact,
-            contact_needs_code=turn.product.contact_needs_code,
-            claim=claim or turn.talk.linking,
-            reveal=turn.product.reveal_existing,
+            turn.update, number.e164, number.country, turn.language, own_contact=own_contact,
+            contact_needs_code=turn.product.contact_needs_code, claim=claim, reveal=turn.product.reveal_existing,
             now=turn.now,
-        )
+        )  # fmt: skip
     except NumberTaken:
         if turn.talk.linking:
             return await linking.found(turn, identities, number.e164)

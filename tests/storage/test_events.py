@@ -72,6 +72,8 @@ async def test_a_confirmation_is_told_with_everything_known(world: World) -> Non
             "terms": {"version": VERSION, "accepted_at": "2026-05-04T12:00:00.000Z"},
             "created_at": "2026-05-04T12:00:00.000Z",
             "confirmed_at": "2026-05-04T12:00:02.500Z",
+            "promo": None,
+            "referral": None,
         },
     }
     assert (row.account_id, row.telegram_id, row.dedupe, row.n, row.status) == (account.id, None, None, 1, "new")

@@ -24,7 +24,7 @@ def google(email: str | None = None, *, verified: bool = True) -> Identity:
 
 @pytest.fixture
 def identified(world: World) -> Identities:
-    return Identities(world.database, world.accounts, world.limits, VERSION)
+    return Identities(world.database, world.keys, world.accounts, world.limits, VERSION)
 
 
 async def test_a_dozen_racers_and_one_identity(world: World, identified: Identities) -> None:

@@ -1,0 +1,74 @@
+"""`python -m tests.simulation`: a day under attack, beside the same day with the budget alone, without any limit, and
+without attackers. Two runs at a time; the same seed prints the same figures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.simulation.chart import draw
+from tests.simulation.plan import Guards, Plan
+from tests.simulation.report import render
+from tests.simulation.running import Result, run
+
+_QUICK = 500
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    plan = Plan(
+        people=arguments.people or (_QUICK if arguments.quick else Plan.people),
+        attack=arguments.attack,
+        lost=arguments.lost,
+        seed=arguments.seed,
+    )
+    plans = [plan]
+    if plan.attack and not arguments.alone:
+        others = (replace(plan, guards=Guards.BUDGET), replace(plan, guards=Guards.NONE), replace(plan, attack=0))
+        plans.extend(others)
+    if arguments.database is not None:
+        if len(plans) > 1:
+            print("error: --database holds one run: write --alone too", file=sys.stderr)
+            return 2
+        results = [run(plan, arguments.database)]
+    else:
+        results = _all(plans)
+    print(render(results))
+    draw(results, arguments.chart)
+    print(f"\nThe chart: {arguments.chart}")
+    for result in results:
+        for fault in result.faults:
+            print(f"{result.plan.title}: {fault}", file=sys.stderr)
+    return 1 if any(result.faults for result in results) else 0
+
+
+def _all(plans: list[Plan]) -> list[Result]:
+    # The longest first: without limits the most is sent.
+    order = sorted(range(len(plans)), key=lambda n: plans[n].guards is not Guards.NONE)
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+        running = {n: pool.submit(run, plans[n]) for n in order}
+        return [running[n].result() for n in range(len(plans))]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation",
+        description="Let people register on the real engine while gateways fail, SMS are lost and attackers ask too.",
+    )
+    parser.add_argument("--people", type=int, help=f"honest people, {Plan.people:,} by default")
+    parser.add_argument("--attack", type=float, default=Plan.attack, help="attempts of attackers for each of them")
+    parser.add_argument("--lost", type=float, default=Plan.lost, help="share of the SMS that never arrive")
+    parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument("--quick", action="store_true", help=f"{_QUICK} people")
+    parser.add_argument("--alone", action="store_true", help="only the run with all limits")
+    parser.add_argument("--database", metavar="URL", help="an empty database to use, instead of an SQLite file")
+    parser.add_argument("--chart", type=Path, default=Path("simulation.png"), help="where the picture goes")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
