@@ -61,6 +61,7 @@ class Jobs:
         self._learn = learn
         self._refresh: Callable[[], Awaitable[object]] | None = getattr(clock, "refresh", None)
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Begin; call it once, inside the running loop."""
@@ -74,6 +75,8 @@ class Jobs:
 
     async def stop(self) -> None:
         """Cut what runs; a batch not yet committed is rolled back and done by the next period."""
+        # A cancellation can be lost inside a client's own time limit, when that ends at the same moment.
+        self._stopping.set()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -99,7 +102,7 @@ class Jobs:
             log.info("the cleanup is done: %s", progress)
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], pause: timedelta) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 await work()
             except Exception as error:
@@ -107,4 +110,6 @@ class Jobs:
                     log.warning("storage is away, %s is tried again later", work.__name__)
                 else:
                     log.exception("%s failed", work.__name__)
-            await asyncio.sleep(pause.total_seconds())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause.total_seconds()):
+                    await self._stopping.wait()

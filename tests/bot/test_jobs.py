@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -128,10 +129,12 @@ async def test_many_are_done_in_small_batches(house: House) -> None:
     assert stays.status is AccountStatus.PENDING
 
 
-async def test_exactly_one_of_many_replicas_cleans_up_in_a_period(house: House) -> None:
-    replicas = [house.jobs(every=timedelta(milliseconds=300)) for _ in range(5)]
+async def test_exactly_one_of_many_replicas_cleans_up_in_a_period(house: House, redis: Redis) -> None:
+    replicas = [house.jobs(every=timedelta(minutes=10)) for _ in range(5)]
     assert sorted(await asyncio.gather(*(jobs.cleanup_once() for jobs in replicas))) == [False] * 4 + [True]
     assert not any([await jobs.cleanup_once() for jobs in replicas])
+    assert 590_000 < await redis.pttl("once:cleanup") <= 600_000
+    await redis.pexpire("once:cleanup", 1)
     async with asyncio.timeout(10):
         while not await replicas[0].cleanup_once():  # noqa: ASYNC110 - Redis ends the period, nothing tells of it
             await asyncio.sleep(0.02)
@@ -229,3 +232,21 @@ async def test_f25_the_routes_are_learnt_by_every_replica_whatever_the_database_
     assert sorted(learnt) == [1, 2, 3]
     (line,) = [record for record in caplog.records if record.name == "bot.jobs"]
     assert line.getMessage() == "storage is away, learn_routes is tried again later"
+
+
+async def test_it_stops_though_a_cancellation_is_lost(house: House) -> None:
+    working = asyncio.Event()
+
+    async def learn_routes() -> None:
+        working.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    jobs = Jobs(
+        house.expiry, house.leases, house.conversations, house.clock,
+        bot_id=BOT, wake=lambda: None, every=timedelta(minutes=10), batch=10, learn=learn_routes,
+    )  # fmt: skip
+    jobs.start()
+    async with asyncio.timeout(10):
+        await working.wait()
+        await jobs.stop()

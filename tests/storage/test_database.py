@@ -331,6 +331,11 @@ def test_every_refusal_can_be_kept() -> None:
         "WrongCode": WrongCode(2),
         "CodeExpired": errors.CodeExpired(),
         "TooManyTries": errors.TooManyTries(),
+        "PromoUnknown": errors.PromoUnknown(),
+        "PromoNotNow": errors.PromoNotNow(),
+        "PromoUsedUp": errors.PromoUsedUp(),
+        "PromoUsedBefore": errors.PromoUsedBefore(),
+        "PromoTooLate": errors.PromoTooLate(),
     }
     named = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
     assert set(examples) == named & {

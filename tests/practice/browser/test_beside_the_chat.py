@@ -7,6 +7,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, expect
 
+from bot.telegram import COMMANDS
 from tests.practice.browser.conftest import Visits
 from tests.practice.browser.visitor import Visitor
 from tests.process.bot_process import BotProcess
@@ -34,7 +35,7 @@ async def test_a_slash_lists_the_commands_in_the_persons_language(visits: Visits
     await anna.starts()
     commands = anna.page.get_by_role("listbox", name=anna.said("commands"))
     await anna.field.press_sequentially("/")
-    await expect(commands.get_by_role("option")).to_have_count(10)
+    await expect(commands.get_by_role("option")).to_have_count(len(COMMANDS))
     await expect(commands).to_contain_text("take a break")
     await anna.page.keyboard.press("Escape")
     await expect(commands).to_be_hidden()
