@@ -28,6 +28,7 @@ from bot.jobs import Jobs
 from bot.metrics import Counters, Metrics
 from bot.middlewares import TurnMiddleware
 from bot.outgoing import create_courier
+from bot.pictures import DrawnPictures
 from bot.polling import Polling
 from bot.practice.ground import Practice, practising
 from bot.product import product_of
@@ -42,7 +43,7 @@ from bot.stores import Engine, Stores, open_engine, open_stores
 from bot.web import Part, create_web
 from bot.webhook_watch import kept
 from handlers import create_routers
-from handlers.ports import Gateway
+from handlers.ports import Gateway, Pictures
 from handlers.product import Product
 from handlers.registration import done, steps
 from handlers.registration.elsewhere import Elsewhere
@@ -115,7 +116,10 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         sign_in = SignIn(settings, stores.keys, product.bot_username)
         social = open_social(settings, stores, texts, product, bot.id, courier.wake, stack)
         elsewhere = open_elsewhere(settings, stores, stack)
-        dispatcher = _dispatcher(stores, engine, bot, texts, courier, product, counters, sign_in, social, elsewhere)
+        pictures = DrawnPictures(product.name)
+        dispatcher = _dispatcher(
+            stores, engine, bot, texts, courier, product, counters, sign_in, social, elsewhere, pictures
+        )
         words = telegram.OwnWords(texts)
         receiver = Receiver(
             bot, dispatcher, stores.conversations,
@@ -212,7 +216,7 @@ def _application(
 
 def _dispatcher(
     stores: Stores, engine: Engine, bot: Bot, texts: Texts, courier: Courier, product: Product, counters: Counters,
-    sign_in: SignIn, social: Social, elsewhere: Elsewhere,
+    sign_in: SignIn, social: Social, elsewhere: Elsewhere, pictures: Pictures,
 ) -> Dispatcher:  # fmt: skip
     """Return the conversation; what handlers ask for by name stands here."""
     room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake, sign_in, social.links)
@@ -221,7 +225,7 @@ def _dispatcher(
         room=room, accounts=stores.accounts, challenges=engine.challenges, leases=stores.leases, clock=stores.clock,
         courier=courier, exports=stores.exports, schedule=OutboxSchedule(bot, stores.outbox),
         mail_domains=DnsMailDomains(), identities=social.identities, sign_ups=social.sign_ups,
-        elsewhere=elsewhere, **vars(stores.partners),
+        elsewhere=elsewhere, pictures=pictures, **vars(stores.partners),
     )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock, social.identities))

@@ -211,3 +211,37 @@ class Schedule(Protocol):
     async def edit_help(self, update: UpdateRef, message_id: int, challenge_id: UUID, run_at: datetime) -> None:
         """Bring this help message up to date at `run_at`, once per update, unless the challenge is over by then."""
         ...
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One step of a funnel: its name, how many came so far, and which share that is, in words (empty: not told)."""
+
+    label: str
+    number: int
+    share: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A funnel to be drawn: whose it is, of which days, and its steps in order."""
+
+    title: str
+    period: str
+    bars: tuple[Bar, ...]
+
+
+class Pictures(Protocol):
+    """Draws what is sent as a photo or a file. Whoever gets no picture is given the text all the same."""
+
+    async def qr_png(self, link: str) -> bytes | None:
+        """Return a QR code with the product's name below it, to be sent as a photo; None when it was not drawn."""
+        ...
+
+    def qr_svg(self, link: str) -> bytes:
+        """Return the same for printing."""
+        ...
+
+    async def chart_png(self, chart: Chart) -> bytes | None:
+        """Return a funnel that reads well on a phone; None when it was not drawn in time."""
+        ...
