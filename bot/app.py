@@ -33,11 +33,13 @@ from bot.polling import Polling
 from bot.practice.ground import Practice, practising
 from bot.product import product_of
 from bot.receive import Receiver
+from bot.referral_pages import ReferralPages
 from bot.reports import Reports, report_urls
 from bot.routing import LearnedRoutes, routes_of, sending_of
 from bot.schedule import OutboxSchedule
 from bot.settings import Settings
 from bot.sign_in import SignIn
+from bot.site import open_site
 from bot.social import Social, open_social
 from bot.stores import Engine, Stores, open_engine, open_stores
 from bot.web import Part, create_web
@@ -114,7 +116,8 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         jobs = _jobs(settings, stores, bot.id, courier, _learning(routes, conversion, stores.clock))
         counters = Counters()
         sign_in = SignIn(settings, stores.keys, product.bot_username)
-        social = open_social(settings, stores, texts, product, bot.id, courier.wake, stack)
+        site = open_site(settings, stores, texts, product)
+        social = open_social(settings, stores, site, bot.id, courier.wake, stack)
         elsewhere = open_elsewhere(settings, stores, stack)
         pictures = DrawnPictures(product.name)
         dispatcher = _dispatcher(
@@ -131,7 +134,13 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         secret = webhook_secret(settings, stores.keys)
         application = _application(settings, stores, receiver if hooked else None, secret, counters, conversion)
         reports = Reports(gateways, engine.sends, stores.clock, settings.base_url(), courier.wake)
-        parts: list[Part] = [sign_in, social, reports, *([practice.page] if practice else [])]
+        referrals = ReferralPages(site, stores.partners, pictures) if site else None
+        parts: list[Part] = [
+            sign_in,
+            social,
+            reports,
+            *(part for part in (referrals, practice and practice.page) if part),
+        ]
         for part in parts:
             part.add_to(application)
         port = await _listen(settings, application, stack)

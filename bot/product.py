@@ -31,4 +31,5 @@ def product_of(settings: Settings, bot_username: str) -> Product:
         check_mail_domains=settings.email_mx_check,
         staff_ids=frozenset(settings.staff_ids),
         support_chat_id=settings.support_chat_id,
+        web_url=settings.web_url(),
     )

@@ -15,6 +15,9 @@ from aiohttp import web
 from bot.client_address import client_of
 from bot.outages import storage_is_away
 from bot.pages import Link, Page, show
+from bot.settings import Settings
+from bot.stores import Stores
+from handlers.product import Product
 from locales import Texts
 from storage.clock import Clock
 from storage.keys import Keys
@@ -44,7 +47,7 @@ class Site:
         async def answer(request: web.Request) -> web.StreamResponse:
             language = self.spoken(request)
             try:
-                seconds = math.ceil(await self.limit.wait(self._who(request)))
+                seconds = await self.wait(request)
                 if seconds:
                     return self.say("page-busy", language, seconds, status=429, headers={"Retry-After": str(seconds)})
                 return await handler(request)
@@ -55,6 +58,15 @@ class Site:
                 return self.say("page-outage", language, status=503, headers={"Retry-After": "30"})
 
         return answer
+
+    async def wait(self, request: web.Request) -> int:
+        """Count one opening; return 0, or the seconds until this address may open another. Raises redis' errors."""
+        return math.ceil(await self.limit.wait(self._who(request)))
+
+    def visitor(self, request: web.Request, day: int) -> bytes:
+        """Return 16 bytes that stand for one visitor on one day, and tell nothing of them: nobody is followed."""
+        parts = (str(day), client_of(request, self.proxies), request.headers.get("User-Agent", ""))
+        return hmac.digest(self.keys.derive("click visitor"), "\n".join(parts).encode(), hashlib.sha256)[:16]
 
     def spoken(self, request: web.Request) -> str:
         """Return the language to speak to who is not known: the first their browser asks for (RFC 9110, 12.5.4)."""
@@ -93,3 +105,13 @@ class Site:
         """Return what stands for the caller's address in the store: an address is personal data."""
         address = client_of(request, self.proxies)
         return hmac.digest(self.keys.derive("web per ip"), address.encode(), hashlib.sha256)[:16].hex()
+
+
+def open_site(settings: Settings, stores: Stores, texts: Texts, product: Product) -> Site | None:
+    """Return where the pages are, None when no browser reaches this bot."""
+    if product.web_url is None:
+        return None
+    return Site(
+        product.web_url, product.bot_username, product.name, texts, stores.clock, settings.trusted_proxies,
+        WebLimit(stores.redis, settings.web_per_ip), stores.keys,
+    )  # fmt: skip

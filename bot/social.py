@@ -19,11 +19,8 @@ from bot.social_pages import SocialPages
 from bot.stores import Stores
 from bot.tickets import Ticket, Tickets
 from handlers.ports import SocialLinks
-from handlers.product import Product
-from locales import Texts
 from storage.identities import Identities
 from storage.sign_ups import SignUps
-from storage.web_limit import WebLimit
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,7 @@ class Social:
 def open_social(
     settings: Settings,
     stores: Stores,
-    texts: Texts,
-    product: Product,
+    site: Site | None,
     bot_id: int,
     wake: Callable[[], None],
     stack: AsyncExitStack,
@@ -66,15 +62,10 @@ def open_social(
     google = Google(settings, stores.clock) if settings.google_client_id else None
     facebook = Facebook(settings, stores.clock) if settings.facebook_app_id else None
     found = [provider for provider in (google, facebook) if provider is not None]
-    base = settings.base_url()
-    if not found or base is None:
+    if not found or site is None:
         return Social(identities, sign_ups, None, lambda app: None)
     for provider in found:
         stack.push_async_callback(provider.close)
-    site = Site(
-        base, product.bot_username, product.name, texts, stores.clock, settings.trusted_proxies,
-        WebLimit(stores.redis, settings.web_per_ip), stores.keys,
-    )  # fmt: skip
     tickets = Tickets(stores.keys, settings.oauth_state)
     pages = SocialPages(site, {provider.name: provider for provider in found}, tickets, sign_ups)
     links = Links(tuple(provider.name for provider in found), tickets, pages)

@@ -48,6 +48,16 @@ def read_promo(text: str) -> str | None:
     return typed.upper() if re.fullmatch(_PROMO, typed) else None
 
 
+def campaign_payload(code: str, promo: str | None = None) -> str:
+    """Return what `/start` is to bring: a campaign's code, and a promo code (one that cannot be one is left out)."""
+    return f"r_{code}-p_{promo}" if promo and re.fullmatch(_PROMO, promo) else f"r_{code}"
+
+
 def bot_link(product: Product, code: str) -> str:
     """Return the link of a campaign's code that opens the chat."""
-    return f"https://t.me/{product.bot_username}?start=r_{code}"
+    return f"https://t.me/{product.bot_username}?start={campaign_payload(code)}"
+
+
+def web_link(product: Product, code: str) -> str | None:
+    """Return the link of a campaign's code that opens a page and counts the click; None when there are no pages."""
+    return f"{product.web_url}/r/{code}" if product.web_url else None

@@ -17,7 +17,10 @@ class TermsStyle(StrEnum):
 
 @dataclass(frozen=True)
 class Product:
-    """The product people register for, as they meet it; every field is a setting."""
+    """The product people register for, as they meet it; every field is a setting.
+
+    `web_url`: where browsers reach the bot's own pages, None when they do not.
+    """
 
     name: str
     bot_username: str
@@ -41,3 +44,4 @@ class Product:
     check_mail_domains: bool
     staff_ids: frozenset[int] = frozenset()
     support_chat_id: int | None = None
+    web_url: str | None = None

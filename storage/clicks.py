@@ -24,12 +24,16 @@ class Clicks:
         self._database = database
         self._zone = zone
 
+    def day(self, now: datetime) -> int:
+        """Return the number of the day that a click counts for (`date.toordinal`)."""
+        return now.astimezone(self._zone).toordinal()
+
     async def count_click(self, campaign_id: int, visitor: bytes, now: datetime) -> bool:
         """Count one click of a visitor, known by 16 bytes that tell nothing of them.
 
         False when they were counted that day already, or there is no such campaign.
         """
-        day = now.astimezone(self._zone).toordinal()
+        day = self.day(now)
 
         async def work(conn: Connection) -> bool:
             if (await conn.execute(_KNOWN, campaign=campaign_id)).first() is None:

@@ -46,13 +46,28 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What messengers show of a page before it is opened (Open Graph protocol); addresses are absolute."""
+
+    title: str
+    description: str
+    url: str
+    image: str
+
+
+@dataclass(frozen=True)
 class Page:
-    """`text`: paragraphs. `address`: one to copy, with its label and those of the button before and after."""
+    """`text`: paragraphs. `address`: one to copy, with its label and those of the button before and after.
+
+    `onward`: the address that the browser goes on to at once, without being asked to.
+    """
 
     title: str
     text: tuple[Markup, ...]
     links: tuple[Link, ...] = ()
     address: tuple[str, str, str, str] | None = None
+    preview: Preview | None = None
+    onward: str = ""
 
 
 def show(page: Page, language: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -71,6 +86,7 @@ def show(page: Page, language: str, *, status: int = 200, headers: Mapping[str, 
     body = Markup(_HTML).format(  # noqa: S704 - our own file, and what is put into it is escaped
         language=language,
         title=page.title,
+        head=_head(page),
         style=Markup(_STYLE),  # noqa: S704 - our own file
         script=Markup("<script>{}</script>").format(Markup(_SCRIPT)) if page.address else "",  # noqa: S704 - our own file
         text=paragraphs,
@@ -80,3 +96,17 @@ def show(page: Page, language: str, *, status: int = 200, headers: Mapping[str, 
     return web.Response(
         text=str(body), status=status, content_type="text/html", charset="utf-8", headers={**HEADERS, **(headers or {})}
     )
+
+
+def _head(page: Page) -> Markup:
+    parts = []
+    if page.preview is not None:
+        one = page.preview
+        named = {"title": one.title, "description": one.description, "url": one.url, "image": one.image}
+        graph = {"type": "website", **named}
+        parts += [Markup('<meta property="og:{}" content="{}">').format(name, value) for name, value in graph.items()]
+        parts.append(Markup('<meta name="description" content="{}">').format(one.description))
+        parts.append(Markup('<meta name="twitter:card" content="summary">'))
+    if page.onward:
+        parts.append(Markup('<meta http-equiv="refresh" content="0;url={}">').format(page.onward))
+    return Markup("\n").join(parts)
