@@ -94,7 +94,9 @@ def _step(
 
 
 def _box(draw: ImageDraw.ImageDraw, corners: tuple[int, int, int, int], radius: int, colour: str) -> None:
-    draw.rounded_rectangle([corner * _FINER for corner in corners], radius * _FINER, colour)
+    left, top, right, bottom = (corner * _FINER for corner in corners)
+    # Pillow counts the last point in.
+    draw.rounded_rectangle((left, top, right - 1, bottom - 1), radius * _FINER, colour)
 
 
 def _write(

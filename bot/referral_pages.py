@@ -5,6 +5,7 @@ Whatever is away or over a limit, the page leads on: a click that is not counted
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from urllib.parse import quote
@@ -30,6 +31,8 @@ _FETCHER = re.compile(
     r"|Viber/|Embedly|Iframely|Slack-|YandexMetrika|Google-|HeadlessChrome|Lighthouse",
     re.IGNORECASE,
 )
+# Seconds that a person waits for their click to be counted: a store that hangs is not theirs to wait for.
+_PATIENCE = 3.0
 _APPS = "https://telegram.org/apps"
 _DAY = {"Cache-Control": "public, max-age=86400"}
 
@@ -53,9 +56,10 @@ class ReferralPages:
         campaign_id = referral_codes.read(request.match_info["code"])
         seconds = 0
         try:
-            seconds = await self._site.wait(request)
-            if not seconds and (campaign_id is None or not await self._is_known(request, campaign_id)):
-                campaign_id = None
+            async with asyncio.timeout(_PATIENCE):
+                seconds = await self._site.wait(request)
+                if not seconds and campaign_id is not None and not await self._is_known(request, campaign_id):
+                    campaign_id = None
         except Exception as error:
             if not storage_is_away(error):
                 raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiogram.filters import Command
-from aiogram.methods import SendDocument
-from aiogram.types import BufferedInputFile
 from markupsafe import Markup
 
+from handlers import partner_pictures
+from handlers.attachments import document
 from handlers.fallback import pending
 from handlers.filters import Acting
 from handlers.funnel_table import FILE_NAME, as_csv
@@ -27,6 +27,7 @@ _SHOWN = 10
 def add_to(routes: Routes) -> None:
     """Route `/partner` and its buttons."""
     routes.commands.message.register(partner_command, Command("partner", ignore_case=True))
+    partner_pictures.add_to(routes)
     routes.button(export, Acting("partner:csv"))
     routes.button(show_period, Acting("partner:"))
 
@@ -47,7 +48,7 @@ async def partner_command(event: Event, turn: Turn, campaigns: Campaigns, funnel
     except TooManyCampaigns:
         return turn.say(Screen(turn.html("partner-too-many", most=CAMPAIGNS)))
     link = bot_link(turn.product, campaign.code)
-    return turn.say(Screen(turn.html("partner-made", name=campaign.name, link=link), _periods(turn)))
+    return turn.say(Screen(turn.html("partner-made", name=campaign.name, link=link), _buttons(turn, Period.WEEK)))
 
 
 async def show_period(event: Event, turn: Turn, campaigns: Campaigns, funnels: Funnels) -> Reply:
@@ -65,14 +66,8 @@ async def export(event: Event, turn: Turn, campaigns: Campaigns, funnels: Funnel
     if partner is None:
         return await pending(event, turn)
     table = as_csv(await funnels.days(partner.id))
-    document = SendDocument(
-        chat_id=turn.telegram_id,
-        document=BufferedInputFile(table, FILE_NAME),
-        caption=str(turn.html("partner-csv")),
-        parse_mode="HTML",
-    )
-    # Only HTTP carries a file.
-    return Reply(before=(document,), last=turn.say().last)
+    file = document(turn.telegram_id, table, FILE_NAME, turn.html("partner-csv"))
+    return Reply(before=(file,), last=turn.say().last)
 
 
 def is_name(name: str) -> bool:
@@ -98,7 +93,7 @@ def _funnel_screen(turn: Turn, partner: Partner, period: Period, rows: Sequence[
     if not ordered:
         parts.append(turn.html("partner-none"))
     parts.append(turn.html("partner-how"))
-    return Screen(Markup("\n\n").join(parts), _periods(turn))
+    return Screen(Markup("\n\n").join(parts), _buttons(turn, period) if ordered else ())
 
 
 def _lines(turn: Turn, name: str | Markup, funnel: Funnel, link: str = "") -> Markup:
@@ -106,6 +101,7 @@ def _lines(turn: Turn, name: str | Markup, funnel: Funnel, link: str = "") -> Ma
     return text + "\n" + link if link else text
 
 
-def _periods(turn: Turn) -> Rows:
-    buttons = [turn.button(f"button-partner-{period.value}", f"partner:{period.value}") for period in Period]
-    return (tuple(buttons[:2]), tuple(buttons[2:]), (turn.button("button-partner-csv", "partner:csv"),))
+def _buttons(turn: Turn, period: Period) -> Rows:
+    periods = [turn.button(f"button-partner-{one.value}", f"partner:{one.value}") for one in Period]
+    table = turn.button("button-partner-csv", "partner:csv")
+    return (tuple(periods[:2]), tuple(periods[2:]), partner_pictures.buttons(turn, period), (table,))

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject, Filter
+from aiogram.methods import SendMessage, SendPhoto
 from aiogram.types import Message
-from markupsafe import Markup
 
+from handlers.attachments import photo
+from handlers.partner_pictures import link_text
 from handlers.partners import is_name
 from handlers.payloads import bot_link
-from handlers.product import Product
+from handlers.ports import Pictures
 from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.turn import Event, Room, Turn
-from locales import Texts
-from storage.campaigns import LONGEST_NAME, Campaign, Campaigns
+from handlers.voice import Voice
+from storage.campaigns import LONGEST_NAME, Campaigns
 from storage.clock import Clock
 
 # Where no campaign is named.
@@ -54,29 +56,30 @@ def create_router() -> Router:
     return router
 
 
-async def give_link(event: Event, turn: Turn, command: CommandObject, campaigns: Campaigns, clock: Clock) -> Reply:
+async def give_link(
+    event: Event, turn: Turn, command: CommandObject, campaigns: Campaigns, pictures: Pictures
+) -> Reply:
     """Give a link to hand out."""
-    return turn.say(Screen(await _link(turn.texts, turn.language, turn.product, command, campaigns, clock)))
+    link = await _link(turn, turn.telegram_id, command, campaigns, pictures)
+    return Reply(before=(link,), last=turn.say().last)
 
 
 async def give_link_in_group(
-    message: Message, room: Room, command: CommandObject, campaigns: Campaigns, clock: Clock
+    message: Message, room: Room, command: CommandObject, campaigns: Campaigns, pictures: Pictures, clock: Clock
 ) -> Reply:
     """Give a link to hand out, in the support group."""
     language = room.texts.pick(message.from_user.language_code if message.from_user else None)
-    screen = Screen(await _link(room.texts, language, room.product, command, campaigns, clock))
-    return Reply(last=screen.send(message.chat.id, language))
+    voice = Voice(room.texts, room.product, language, clock.now())
+    return Reply(before=(await _link(voice, message.chat.id, command, campaigns, pictures),))
 
 
 async def _link(
-    texts: Texts, language: str, product: Product, command: CommandObject, campaigns: Campaigns, clock: Clock
-) -> Markup:
+    voice: Voice, chat_id: int, command: CommandObject, campaigns: Campaigns, pictures: Pictures
+) -> SendPhoto | SendMessage:
+    """Return the message to forward: it says where the link leads, and to nobody whose it is."""
     name = " ".join((command.args or _USUAL).split())
     if not is_name(name):
-        return texts.html(language, "partner-name", longest=LONGEST_NAME)
-    return link_text(texts, language, product, await campaigns.house(name, clock.now()))
-
-
-def link_text(texts: Texts, language: str, product: Product, campaign: Campaign) -> Markup:
-    """Return the message to forward: it says where the link leads, and to nobody whose it is."""
-    return texts.html(language, "staff-link", product=product.name, link=bot_link(product, campaign.code))
+        return Screen(voice.html("partner-name", longest=LONGEST_NAME)).send(chat_id, voice.language)
+    campaign = await campaigns.house(name, voice.now)
+    picture = await pictures.qr_png(bot_link(voice.product, campaign.code))
+    return photo(chat_id, picture, Screen(link_text(voice, "staff-link", campaign)), voice.language)
