@@ -62,7 +62,7 @@ async def give_link(event: Event, turn: Turn, campaigns: Campaigns, pictures: Pi
 async def show_chart(event: Event, turn: Turn, campaigns: Campaigns, funnels: Funnels, pictures: Pictures) -> Reply:
     """Show what came of a campaign, or of all of them, as a chart; its numbers stand below it."""
     partner = await campaigns.partner_of(turn.telegram_id)
-    _, _, period, code = (*(turn.action or "").split(":"), "", "")[:4]
+    period, _, code = (turn.action or "").removeprefix("partner:chart:").partition(":")
     if partner is None or period not in set(Period):
         return await pending(event, turn)
     rows = await funnels.of_partner(partner.id, Period(period), turn.now)
