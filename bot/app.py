@@ -123,24 +123,14 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         dispatcher = _dispatcher(
             stores, engine, bot, texts, courier, product, counters, sign_in, social, elsewhere, pictures
         )
-        words = telegram.OwnWords(texts)
-        receiver = Receiver(
-            bot, dispatcher, stores.conversations,
-            apology=words.apology, notice=words.outage, blocked=stores.blocked,
-            limit=settings.updates_per_person, slow_down=words.slow_down,
-        )  # fmt: skip
+        receiver = _receiver(settings, stores, bot, dispatcher, telegram.OwnWords(texts))
 
         hooked = settings.webhook_url is not None
         secret = webhook_secret(settings, stores.keys)
         application = _application(settings, stores, receiver if hooked else None, secret, counters, conversion)
         reports = Reports(gateways, engine.sends, stores.clock, settings.base_url(), courier.wake)
-        referrals = ReferralPages(site, stores.partners, pictures) if site else None
-        parts: list[Part] = [
-            sign_in,
-            social,
-            reports,
-            *(part for part in (referrals, practice and practice.page) if part),
-        ]
+        pages = [ReferralPages(site, stores.partners, pictures)] if site else []
+        parts: list[Part] = [sign_in, social, reports, *pages, *([practice.page] if practice else [])]
         for part in parts:
             part.add_to(application)
         port = await _listen(settings, application, stack)
@@ -210,6 +200,16 @@ def _learning(routes: LearnedRoutes, conversion: Conversion, clock: Clock) -> Ca
         await routes.refresh(conversion, clock.now())
 
     return learn_routes
+
+
+def _receiver(
+    settings: Settings, stores: Stores, bot: Bot, dispatcher: Dispatcher, words: telegram.OwnWords
+) -> Receiver:
+    return Receiver(
+        bot, dispatcher, stores.conversations,
+        apology=words.apology, notice=words.outage, blocked=stores.blocked,
+        limit=settings.updates_per_person, slow_down=words.slow_down,
+    )  # fmt: skip
 
 
 def _application(

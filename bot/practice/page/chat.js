@@ -26,6 +26,8 @@ export class Chat {
     this.#jump.addEventListener("click", () => this.toEnd());
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#log.addEventListener("keydown", (event) => this.#walk(event));
+    // A picture takes its room only when it has come; its event does not bubble.
+    this.#log.addEventListener("load", () => this.#follow && this.toEnd(), { capture: true });
     // What opens under the log (keyboards, the phone's own keys) must not hide the newest message.
     new ResizeObserver(() => this.#follow && this.toEnd()).observe(this.#log);
   }

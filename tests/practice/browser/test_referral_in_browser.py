@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from bot.practice.ground import FIRST_PERSON
 from tests.bot.test_referral_pages import BROWSER, Referrals, on_referral_stage
 from tests.journeys.stage import TEXTS
+from tests.practice.browser.visitor import Visitor
+from tests.process.bot_process import BotProcess
 
 PHONE = {"width": 360, "height": 640}
 WAYS = ("chat", "app", "web", "install")
@@ -34,8 +37,9 @@ async def test_it_goes_on_to_the_chat_by_itself(browser: Browser, referrals: Ref
     await page.goto(referrals.url)
     await page.wait_for_url(f"{referrals.bot()}?start=r_{referrals.campaign.code}")
     assert await referrals.clicks() == 1
-    # Going back does not lead into a circle: the page is not in the history.
-    assert await page.go_back() is None or not page.url.startswith(referrals.base)
+    # Going back leads into no circle: the page is not in the history.
+    await page.go_back()
+    assert not page.url.startswith(referrals.base)
     await context.close()
 
 
@@ -60,4 +64,25 @@ async def test_the_ways_on_are_there_on_a_phone(browser: Browser, referrals: Ref
         last = await page.get_by_role("link").last.bounding_box()
         assert last is not None
         assert last["y"] + last["height"] <= PHONE["height"]
+        await context.close()
+
+
+async def test_a_practising_bot_shows_its_pictures_and_its_page(browser: Browser, tmp_path: Path) -> None:
+    async with BotProcess(tmp_path, DATA_DIR=str(tmp_path / "data"), STAFF_IDS=str(FIRST_PERSON)) as bot:
+        context = await browser.new_context(viewport=PHONE)  # type: ignore[arg-type]
+        visitor = Visitor(await context.new_page(), f"http://127.0.0.1:{bot.port}/")
+        await visitor.opens(FIRST_PERSON)
+        await visitor.starts()
+        await visitor.says("/link Выставка")
+        photo = visitor.log.locator("img.photo")
+        await expect(photo).to_be_visible()
+        # The newest message is in sight, though its picture came later than its words.
+        await expect(visitor.log.get_by_text("/r/")).to_be_in_viewport()
+        assert await photo.evaluate("picture => picture.naturalWidth") > 900
+        link = (await visitor.log.get_by_text("/r/").inner_text()).split()[-1]
+        assert link.startswith(f"{visitor.address}r/")
+        page = await context.new_page()
+        await page.goto(link)
+        await expect(page.get_by_role("link", name=TEXTS.plain("en", "page-referral-chat"))).to_be_visible()
+        assert visitor.troubles == []
         await context.close()
