@@ -57,7 +57,7 @@ from bot.settings import load
 async def main():
     async with running(load()):
         found = {"alembic", "sqlalchemy.orm", "dns", "asyncpg", "sqlalchemy.dialects.postgresql"} & set(sys.modules)
-        found |= {"cryptography.hazmat", "joserfc"} & set(sys.modules)
+        found |= {"cryptography.hazmat", "joserfc", "PIL", "matplotlib"} & set(sys.modules)
         from aiogram.types import ChatFullInfo, Update
         print(sorted(found), Update.__pydantic_complete__, ChatFullInfo.__pydantic_complete__)
 

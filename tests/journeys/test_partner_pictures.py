@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
+from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,9 +15,13 @@ from PIL import Image
 from bot.practice.world import Message
 from storage.campaigns import Campaign
 from storage.funnels import Period
+from tests.bot.test_referral_pages import BROWSER, on_referral_stage
+from tests.fakes.surfer import Surfer
 from tests.journeys.stage import TEXTS, Outside, Registrant, Stage, on_stage
 
 BASE = "https://bot.example"
+# The colours of bars.
+FILLED = ((138, 150, 165), (31, 111, 209), (23, 138, 85))
 
 
 async def partner(stage: Stage, language: str, *names: str) -> tuple[Registrant, list[Campaign]]:
@@ -167,3 +174,52 @@ async def test_t22_a_malicious_payload_is_ignored_and_the_person_goes_on(stage: 
     funnel = await stage.app.stores.partners.funnels.of(blog.id, Period.ALL, stage.clock.now())
     assert funnel.starts == 0
     await ira.registers()
+
+
+async def test_three_click_two_register_and_one_expires(
+    database_url: str, redis_url: str, tmp_path: Path, language: str
+) -> None:
+    """The numbers, the chart and the table say exactly that."""
+    async with on_referral_stage(database_url, redis_url, tmp_path) as referrals:
+        stage = referrals.stage
+        maria, _ = await partner(stage, language)
+        await maria.says("/partner new Весна")
+        link = re.search(r"start=(r_(\w{8}))", maria.last())
+        assert link is not None
+        people = [stage.someone(language) for _ in range(3)]
+        for number, person in enumerate(people):
+            async with Surfer(language, f"{BROWSER} {number}") as surfer:
+                await surfer.open(f"{referrals.base}/r/{link[2]}")
+                await surfer.open(f"{referrals.base}/r/{link[2]}")
+                chat = surfer.link(person.label("page-referral-chat"))
+            await person.person.follow_link(parse_qs(urlsplit(chat).query)["start"][0])
+            await person.person.settled()
+        for person in people[:2]:
+            await person.registers()
+        await people[2].reaches_phone()
+        stage.clock.move(hours=25)
+        await stage.app.jobs.cleanup()
+        await people[2].is_told("notice-expired")
+        told = {"clicks": 3, "starts": 3, "email": 3, "terms": 3, "phone": 2, "confirmed": 2}
+        await maria.says("/partner")
+        maria.expects("partner-funnel", name="Весна", **told)
+        await maria.presses(maria.label("button-partner-chart"))
+        maria.expects("partner-funnel", name="Весна", **told)
+        assert bars(photo(maria.person.chat[-1])) == [3, 3, 3, 3, 2, 2]
+        await maria.presses(maria.label("button-partner-csv"))
+        assert (maria.person.chat[-1].file or b"").decode("utf-8-sig").splitlines()[1:] == [
+            f"{stage.clock.now().astimezone(stage.settings.time_zone).date() - timedelta(days=1)}"
+            f",Весна,{link[1]},3,3,3,3,2,2"
+        ]
+
+
+def bars(chart: Image.Image) -> list[int]:
+    """Measure the bars of a chart whose longest stands for three."""
+    lengths = []
+    for y in range(chart.height):
+        line = chart.crop((84, y, 996, y + 1)).convert("RGB").getcolors(1000)
+        filled = sum(n for n, colour in line or [] if colour in FILLED)
+        lengths.append(filled)
+    # Each bar is many lines high: one number for each run of lines that have any.
+    runs = [max(run) for has, run in ((has, list(run)) for has, run in groupby(lengths, bool)) if has]
+    return [round(3 * length / 912) for length in runs]
