@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import zxingcpp
 from PIL import Image
 
@@ -223,3 +225,19 @@ def bars(chart: Image.Image) -> list[int]:
     # Each bar is many lines high: one number for each run of lines that have any.
     runs = [max(run) for has, run in ((has, list(run)) for has, run in groupby(lengths, bool)) if has]
     return [round(3 * length / 912) for length in runs]
+
+
+async def test_what_cannot_be_drawn_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    maria, (blog,) = await partner(stage, "ru", "Блог")
+    await maria.says("/partner")
+    # No program can be started: no memory, no process left.
+    monkeypatch.setattr(sys, "executable", str(Path("nowhere", "python")))
+    await maria.presses(maria.label("button-partner-chart"))
+    maria.expects("partner-funnel", name="Блог", starts=0)
+    await maria.presses(maria.label("button-partner-link"))
+    words, drawing = maria.person.chat[-2:]
+    assert (words.content, bot_link(stage, blog) in words.text) == ({}, True)
+    assert drawing.content["document"]["file_name"] == f"r_{blog.code}.svg"
+    monkeypatch.undo()
+    await maria.presses(maria.label("button-partner-link"))
+    handed_out(maria, blog)
