@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.practice.guard import address_of
 from bot.settings import Settings
 from handlers.product import Product, TermsStyle
 
@@ -31,5 +32,12 @@ def product_of(settings: Settings, bot_username: str) -> Product:
         check_mail_domains=settings.email_mx_check,
         staff_ids=frozenset(settings.staff_ids),
         support_chat_id=settings.support_chat_id,
-        web_url=settings.web_url(),
+        web_url=_web_url(settings),
     )
+
+
+def _web_url(settings: Settings) -> str | None:
+    """Return where browsers reach the bot's own pages: while it practises, beside the page of that."""
+    if settings.bot_token is None and settings.base_url() is None and settings.http_port:
+        return f"http://{address_of(settings.http_host, settings.http_port)}"
+    return settings.base_url()

@@ -116,12 +116,6 @@ class Settings(LimitSettings, GatewaySettings, SignInSettings, CrmSettings, Soci
         """Return the address at which browsers and vendors reach this bot, None without one."""
         return self.public_url or self.webhook_url
 
-    def web_url(self) -> str | None:
-        """Return where browsers reach the bot's pages: when it practises, this machine's own."""
-        if self.bot_token is None and self.base_url() is None and self.http_port:
-            return f"http://127.0.0.1:{self.http_port}"
-        return self.base_url()
-
     def previous_secret(self) -> str | None:
         """Return the secret key before this one, while it is still given."""
         return self.previous_secret_key.get_secret_value() if self.previous_secret_key else None

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.practice.guard import is_everywhere, is_loopback
+from bot.practice.guard import address_of, is_loopback
 from bot.practice.memory import Damaged, Memory
 from bot.practice.page import Page
 from bot.practice.phone import Phone
@@ -33,11 +33,9 @@ class Practice:
 
     def welcome(self, port: int) -> list[str]:
         """Return the lines that tell whoever started the bot what to do."""
-        shown = "127.0.0.1" if is_everywhere(self.host) else self.host
-        address = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
         lines = [
             "Practice mode: no message leaves this machine.",
-            f"  http://{address}/",
+            f"  http://{address_of(self.host, port)}/",
             "  1. Open this address in a browser.",
             "  2. Press Start in the chat.",
             "  3. The SMS with the code appears beside the chat.",

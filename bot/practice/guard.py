@@ -58,6 +58,12 @@ def is_everywhere(host: str) -> bool:
         return False
 
 
+def address_of(host: str, port: int) -> str:
+    """Return host and port by which this machine's browser reaches what listens there."""
+    shown = "127.0.0.1" if is_everywhere(host) else host
+    return f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+
+
 def _is_visit(request: web.Request) -> bool:
     """Tell whether somebody followed a link to the page, which may stand anywhere."""
     return request.headers.get("Sec-Fetch-Mode") == "navigate" and request.path == "/"
