@@ -60,16 +60,19 @@ def chart(order: Mapping[str, Any]) -> Image.Image:
     """Return a funnel: title, period, and for each step its name, number, share and bar."""
     bars = order["bars"]
     edge, pad, row = 28, 56, 146
-    height = 2 * edge + 2 * pad + 140 + row * len(bars)
+    left, right = edge + pad, WIDTH - edge - pad
+    title = _in_two(order["title"], right - left)
+    steps = edge + pad + 106 + 64 * len(title)
+    height = steps + row * len(bars) + pad + edge - 30
     picture = Image.new("RGB", (WIDTH * _FINER, height * _FINER), _GROUND)
     draw = ImageDraw.Draw(picture)
     _box(draw, (edge, edge, WIDTH - edge, height - edge), 44, _CARD)
-    left, right = edge + pad, WIDTH - edge - pad
-    _write(draw, (left, edge + pad + 30), order["title"], 60, right - left, _INK)
-    _write(draw, (left, edge + pad + 104), order["period"], 42, right - left, _SOFT, bold=False)
+    for place, line in enumerate(title):
+        _write(draw, (left, edge + pad + 30 + 64 * place), line, 56, right - left, _INK)
+    _write(draw, (left, steps - 66), order["period"], 42, right - left, _SOFT, bold=False)
     most = max((bar["number"] for bar in bars), default=0)
     for place, bar in enumerate(bars):
-        top = edge + pad + 170 + row * place
+        top = steps + row * place
         colour = _APART if not place else _LAST if place == len(bars) - 1 else _BAR
         _step(draw, (left, top, right), bar, bar["number"] / most if most else 0, colour)
     return picture.reduce(_FINER)
@@ -105,6 +108,15 @@ def _write(
 ) -> None:  # fmt: skip
     text, font = _fitting(text, size * _FINER, room * _FINER, bold=bold)
     draw.text((at[0] * _FINER, at[1] * _FINER), text, colour, font, anchor=anchor)
+
+
+def _in_two(text: str, room: int) -> list[str]:
+    """Return the text, in two lines when it is long and has words."""
+    spaces = [at for at, character in enumerate(text) if character == " "]
+    if not spaces or _font(48, True).getlength(text) <= room:
+        return [text]
+    middle = min(spaces, key=lambda at: abs(at - len(text) / 2))
+    return [text[:middle], text[middle + 1 :]]
 
 
 def _fitting(text: str, size: int, room: float, *, bold: bool = True) -> tuple[str, ImageFont.FreeTypeFont]:

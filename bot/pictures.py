@@ -122,8 +122,9 @@ def _svg(modules: list[tuple[bool, ...]], name: str) -> bytes:
     side = len(modules)
     path = "".join(f"M{x} {y}h{n}v1h-{n}z" for y, row in enumerate(modules) for x, n in _runs(row))
     room = side - 2 * _QUIET
-    # Bold letters are two thirds of their size wide, give or take; what is wider is pressed together.
-    fits = f' textLength="{room}" lengthAdjust="spacingAndGlyphs"' if len(name) * 2 > room else ""
+    # Bold letters are two thirds of their size wide, give or take: what that is has to be told where it is close.
+    size = min(3.0, round(room / max(1, len(name)) * 1.5, 2))
+    fits = f' textLength="{room}" lengthAdjust="spacingAndGlyphs"' if size < 3 else ""
     height = side + 4
     return (
         Markup(
@@ -131,11 +132,11 @@ def _svg(modules: list[tuple[bool, ...]], name: str) -> bytes:
             '<rect width="{side}" height="{height}" fill="#fff"/>'
             '<path d="{path}" shape-rendering="crispEdges"/>'
             '<text x="{middle}" y="{base}" font-family="DejaVu Sans, Arial, sans-serif" font-weight="bold" '
-            'font-size="3" text-anchor="middle"{fits}>{name}</text></svg>\n'
+            'font-size="{size}" text-anchor="middle"{fits}>{name}</text></svg>\n'
         )
         .format(
             side=side, height=height, width=60, path=path, middle=side / 2, base=side + 1,
-            fits=Markup(fits), name=name,  # noqa: S704 - made of a number above
+            size=size, fits=Markup(fits), name=name,  # noqa: S704 - made of a number above
         )
         .encode()
     )  # fmt: skip
