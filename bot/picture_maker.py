@@ -10,12 +10,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
-
-_FONTS = Path(__file__).parent / "fonts"
 
 # A photo is shown on a phone about 320 points wide: a third of this, so the smallest letters are 13 points high.
 WIDTH = 1080
@@ -133,7 +131,8 @@ def _fitting(text: str, size: int, room: float, *, bold: bool = True) -> tuple[s
 
 @cache
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(_FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
+    files = font_source_sans_pro.font_files_ttf
+    return ImageFont.truetype(files["SourceSansProBold" if bold else "SourceSansPro"], size)
 
 
 def _grouped(number: int) -> str:

@@ -131,7 +131,7 @@ def _svg(modules: list[tuple[bool, ...]], name: str) -> bytes:
             '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {height}" width="{width}mm">'
             '<rect width="{side}" height="{height}" fill="#fff"/>'
             '<path d="{path}" shape-rendering="crispEdges"/>'
-            '<text x="{middle}" y="{base}" font-family="DejaVu Sans, Arial, sans-serif" font-weight="bold" '
+            '<text x="{middle}" y="{base}" font-family="Source Sans Pro, Arial, sans-serif" font-weight="bold" '
             'font-size="{size}" text-anchor="middle"{fits}>{name}</text></svg>\n'
         )
         .format(

