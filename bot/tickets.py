@@ -81,8 +81,11 @@ class DeletionCodes:
 
 
 def _signed(content: bytes, key: bytes) -> str:
-    mac = hmac.digest(key, content, hashlib.sha256)[:_MAC]
-    return base64.urlsafe_b64encode(content + mac).rstrip(b"=").decode()
+    return _written(content + hmac.digest(key, content, hashlib.sha256)[:_MAC])
+
+
+def _written(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _content(text: str, keys: tuple[bytes, ...]) -> bytes | None:
@@ -91,6 +94,9 @@ def _content(text: str, keys: tuple[bytes, ...]) -> bytes | None:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
+        return None
+    if _written(raw) != text:
+        # The last sign has bits to spare: several spellings are read as the same bytes, and one of them was given out.
         return None
     content, mac = raw[:-_MAC], raw[-_MAC:]
     right = any(hmac.compare_digest(hmac.digest(key, content, hashlib.sha256)[:_MAC], mac) for key in keys)

@@ -6,10 +6,12 @@ import base64
 import hashlib
 import html
 import re
+import string
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -302,6 +304,16 @@ def test_a_ticket_proves_whose_chat_it_stood_in() -> None:
         with pytest.raises(ExpiredTicket):
             tickets.read(text, clock.now() + timedelta(minutes=10))
     assert tickets.read(DeletionCodes(keys, lambda n: b"1" * n).make(), clock.now()) is None
+
+
+@pytest.mark.parametrize("chance", range(8))
+def test_a_deletion_code_has_one_spelling(chance: int) -> None:
+    """Its last sign has bits to spare, which base64 reads over."""
+    codes = DeletionCodes(Keys(SECRET), Random(chance).randbytes)
+    code = codes.make()
+    signs = string.ascii_letters + string.digits + "-_"
+    assert [sign for sign in signs if codes.is_ours(code[:-1] + sign)] == [code[-1]]
+    assert not any(codes.is_ours(other) for other in (f"{code}=", f"{code}==", f"{code}\n", f" {code}", code[:-1], ""))
 
 
 async def deletes(stage: SocialStage, request: str) -> tuple[int, dict[str, str]]:
