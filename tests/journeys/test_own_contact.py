@@ -59,6 +59,21 @@ async def test_t10_a_contact_shared_in_a_group_confirms_nothing(
         ira.expects("registration-done")
 
 
+@pytest.mark.parametrize("needs_code", ["always", "never"])
+async def test_t11_an_own_contact_with_an_anonymous_number_proves_nothing(
+    database_url: str, redis_url: str, tmp_path: Path, needs_code: str
+) -> None:
+    async with on_stage(database_url, redis_url, tmp_path, code_for_own_contact=needs_code) as stage:
+        ira = stage.someone(phone="+88801234567")
+        await ira.reaches_phone()
+        await ira.taps(ira.label("button-share-contact"))
+        ira.expects("registration-phone-anonymous")
+        assert stage.smsc.requests == 0
+        await ira.says("+79165550005")
+        await ira.says(await ira.code("+79165550005"))
+        ira.expects("registration-done")
+
+
 async def test_t16_this_is_my_number_of_an_earlier_answer_starts_nothing(stage: Stage) -> None:
     ira, oleg = stage.someone(), stage.someone()
     await ira.registers()

@@ -76,6 +76,9 @@ async def test_t28_a_number_confirmed_long_ago_moves_to_who_proves_it(stage: Sta
     await ira.is_told("notice-number-moved")
     await ira.says("/start")
     ira.expects("registration-phone-prompt")
+    await ira.says("+79035557788")
+    await ira.says(await ira.code("+79035557788"))
+    ira.expects("registration-done")
 
 
 async def test_t15_after_proof_says_nothing_before_it(database_url: str, redis_url: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from storage.errors import (
     TooManyTries,
     WrongCode,
 )
+from storage.keys import Keys
 from storage.limits import Window
 from storage.models import AccountStatus, CodeSent, PhoneProof, Progress, SendState
 from storage.tables import accounts, challenges, code_attempts, sends
@@ -168,20 +170,43 @@ async def test_t13_the_same_update_ten_times_in_parallel_has_one_effect(world: W
 async def test_t26_a_stolen_database_gives_no_live_code_away(world: World) -> None:
     await at_the_code(world)
     ira = world.person(1)
-    (code,) = await ira.codes()
-    loot = await world.everything()
+    with pytest.raises(WrongCode):
+        await ira.tries(await ira.wrong())
+    world.clock.move(seconds=60)
+    await ira.resends()
+    codes = await ira.codes()
+    stored = set((await world.everything()).split())
     (challenge,) = await world.rows(challenges)
-    stored = set(loot.split())
-    salts = ("", str(challenge.id), challenge.id.hex, challenge.number, challenge.number_hmac, challenge.key_id)
-    for guess in (code, *(f"{n:06}" for n in range(0, 1_000_000, 101))):
-        assert guess not in stored
-        assert not stored & {hashlib.sha256((salt + guess).encode()).hexdigest() for salt in salts}
-    # Under another secret the same rows stand for other codes.
-    other = World(world.database, type(world.keys)("a thief's guess at the secret, as long as it likes"))
+    assert not stored & set(codes)
+    # Whatever hash of a code somebody might have thought of, alone or salted by what lies beside it.
+    hashes = {bytes.fromhex(word) for word in stored if re.fullmatch("[0-9a-f]{64}", word)}
+    salts = [b"", challenge.id.bytes, challenge.number.encode()]
+    assert hashes
+    assert found_by_trying_all(hashes, salts) == set()
+    planted = {hashlib.sha256(salts[1] + codes[1].encode()).digest()}
+    assert found_by_trying_all(hashes | planted, salts[1:2]) == {codes[1]}
+    # No word of it is the secret, and under another one the same rows stand for other codes.
+    for secret in (*stored, "a thief's guess at the secret, as long as it likes"):
+        thief = Keys(secret)
+        assert [thief.code(challenge.id, n, thief.key_id) for n in (1, 2)] != codes
+    other = World(world.database, thief)
     other.clock = world.clock
     with pytest.raises(CodeExpired):
-        await other.person(1).tries(code)
-    assert (await ira.tries(code)).confirmed_now
+        await other.person(1).tries(codes[1])
+    assert (await ira.tries(codes[1])).confirmed_now
+
+
+def found_by_trying_all(hashes: set[bytes], salts: list[bytes]) -> set[str]:
+    """The codes of which a salted hash is among these."""
+    found = set()
+    for salt in salts:
+        begun = hashlib.sha256(salt)
+        for guess in (b"%06d" % n for n in range(1_000_000)):
+            tried = begun.copy()
+            tried.update(guess)
+            if tried.digest() in hashes:
+                found.add(guess.decode())
+    return found
 
 
 async def test_f15_an_expired_code_costs_no_try(world: World) -> None:
