@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -48,6 +49,24 @@ _BLOCKED = Statement(
 )
 _SPENT = Statement(
     sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("spent")).where(sends.c.at > sa.bindparam("since"))
+)
+# As in a range, a code that was entered gives its send back.
+_ENTERED = sends.c.entered_at.is_not(None)
+_SPENT_ON_COUNTRY = Statement(
+    sa.select(
+        sa.func.coalesce(sa.func.sum(sends.c.price).filter(_ENTERED), 0).label("entered"),
+        sa.func.coalesce(sa.func.sum(sends.c.price).filter(sa.not_(_ENTERED)), 0).label("unentered"),
+        sa.func.count().filter(sa.not_(_ENTERED)).label("codes"),
+    )
+    .where(sends.c.country == sa.bindparam("country"), sends.c.at > sa.bindparam("since"))
+    .where(sends.c.price > sa.literal_column("0"))
+)
+_OLDEST_UNENTERED = Statement(
+    sa.select(sends.c.at, sends.c.price)
+    .where(sends.c.country == sa.bindparam("country"), sends.c.at > sa.bindparam("since"))
+    .where(sends.c.price > sa.literal_column("0"), sa.not_(_ENTERED))
+    .order_by(sends.c.at)
+    .limit(sa.literal_column("1000"))
 )
 # Enough to find when something becomes free again; the budget of a day may be a hundred thousand rows.
 _OLDEST_SPENT = Statement(
@@ -116,7 +135,7 @@ class Admission:
         if isinstance(open_offers, LimitReached):
             return open_offers
         closed = await self._prefix_refusal(conn, to, now, holds=holds)
-        return closed or await self._within_budget(conn, open_offers, now, holds=holds)
+        return closed or await self._within_budget(conn, to.country, open_offers, now, holds=holds)
 
     async def spent(self, conn: Connection, now: datetime, *, holds: bool = True) -> int:
         """Return what the last 24 hours cost, holding the budget until the transaction ends."""
@@ -200,23 +219,37 @@ class Admission:
         return None if free_at is None else LimitReached(Limit.SENDS_PER_PREFIX, free_at)
 
     async def _within_budget(
-        self, conn: Connection, offers: tuple[Offer, ...], now: datetime, *, holds: bool
+        self, conn: Connection, country: str, offers: tuple[Offer, ...], now: datetime, *, holds: bool
     ) -> Admitted | LimitReached:
         budget = self.sending.daily_budget
         if budget is None:
             return Admitted(offers)
         spent = await self.spent(conn, now, holds=holds)
-        first = next((n for n, offer in enumerate(offers) if spent + offer.price <= budget), None)
-        if first is not None:
-            return Admitted(offers[first:], spent)
-        needed = spent + min(offer.price for offer in offers) - budget
-        return LimitReached(Limit.DAILY_BUDGET, await self._free_at(conn, needed, now))
+        affordable = next((offers[n:] for n, offer in enumerate(offers) if spent + offer.price <= budget), None)
+        if affordable is None:
+            needed = spent + min(offer.price for offer in offers) - budget
+            oldest = (await conn.execute(_OLDEST_SPENT, since=now - BUDGET_PERIOD)).all()
+            return LimitReached(Limit.DAILY_BUDGET, _free_at(oldest, needed, now))
+        refusal = await self._country_refusal(conn, country, budget, now) if affordable[0].price else None
+        return refusal or Admitted(affordable, spent)
 
-    async def _free_at(self, conn: Connection, needed: int, now: datetime) -> datetime:
-        """Return when so much of the budget is free again; a look again in an hour when that takes more than a look."""
-        for row in (await conn.execute(_OLDEST_SPENT, since=now - BUDGET_PERIOD)).all():
-            needed -= row.price
-            if needed <= 0:
-                free_at: datetime = row.at + BUDGET_PERIOD
-                return free_at
-        return now + timedelta(hours=1)
+    async def _country_refusal(self, conn: Connection, country: str, budget: int, now: datetime) -> LimitReached | None:
+        """Refuse a country whose codes are paid for and hardly entered; the budget is held, so nobody adds to it."""
+        since = now - BUDGET_PERIOD
+        found = (await conn.execute(_SPENT_ON_COUNTRY, country=country, since=since)).one()
+        allowed = max(found.entered, self.limits.country_unconfirmed_percent * budget // 100)
+        # As in a range: few codes are no evidence.
+        if found.codes < self.limits.prefix_evidence.count or found.unentered <= allowed:
+            return None
+        oldest = (await conn.execute(_OLDEST_UNENTERED, country=country, since=since)).all()
+        return LimitReached(Limit.COUNTRY_UNCONFIRMED, _free_at(oldest, found.unentered - allowed, now))
+
+
+def _free_at(oldest: Sequence[Any], needed: int, now: datetime) -> datetime:
+    """Return when so much of what was spent is a day old; in an hour, for another look, when these rows are less."""
+    for row in oldest:
+        needed -= row.price
+        if needed <= 0:
+            free_at: datetime = row.at + BUDGET_PERIOD
+            return free_at
+    return now + timedelta(hours=1)

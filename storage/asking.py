@@ -137,6 +137,8 @@ class Asking:
         await self.ledger.add_refusal(conn, to, challenge_id, channel or Channel.SMS, refusal.limit, now)
         if isinstance(refusal, LimitReached) and refusal.limit is Limit.PREFIX_BLOCKED:
             await self._close_prefix(conn, to, refusal.retry_at, now)
+        if refusal.limit is Limit.COUNTRY_UNCONFIRMED:
+            await self._alert(conn, "alert-country", f"country:{to.country}:{now.date()}", {"country": to.country}, now)
         if refusal.limit is Limit.DAILY_BUDGET:
             await self._alert(conn, "alert-budget-spent", f"budget-100:{now.date()}", {}, now)
         raise refusal

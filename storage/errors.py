@@ -23,6 +23,7 @@ class Limit(StrEnum):
     CALLS_PER_NUMBER = "calls_per_number"
     SENDS_PER_PREFIX = "sends_per_prefix"
     PREFIX_BLOCKED = "prefix_blocked"
+    COUNTRY_UNCONFIRMED = "country_unconfirmed"
     DAILY_BUDGET = "daily_budget"
     PAUSED = "paused"
     NO_GATEWAY = "no_gateway"

@@ -41,6 +41,8 @@ class Limits:
     number_recycle_after: timedelta
     outbox_lease: timedelta
     outbox_tries: int
+    # Of the budget of a day, what codes of one country may cost that nobody entered, while fewer were entered.
+    country_unconfirmed_percent: int = 10
     # What many are told at once is spread by it.
     telegram_send_rate: Window = Window(25, timedelta(seconds=1))
     # For so long whoever came by a link first has brought the person.

@@ -206,6 +206,7 @@ sends = sa.Table(
     sa.Column("entered_at", UtcDateTime),
     sa.Column("left_at", UtcDateTime),
     sa.Index(None, "at", "price"),
+    sa.Index(None, "country", "at", "price", "entered_at"),
     sa.Index(None, "gateway", "provider_id"),
     sa.Index(None, "number_hmac", "at"),
     sa.Index(None, "prefix_hmac", "at"),

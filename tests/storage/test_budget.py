@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from storage.database import Database
 from storage.errors import Limit, LimitReached
 from storage.models import Channel, CodeSent, Progress, SendState
 from storage.sending import FixedRoutes, Offer
@@ -25,6 +26,12 @@ PRICES = ByCountry(
         "*": (Offer("dear", Channel.SMS, 1100),),
     }
 )
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    """Nobody here enters a code: how many of a country's are entered is looked at in `test_country_guard.py`."""
+    return World(database).with_limits(country_unconfirmed_percent=100)
 
 
 async def asks(actor: Actor, country: str = "RU") -> CodeSent | Progress | LimitReached:
