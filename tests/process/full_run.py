@@ -108,8 +108,12 @@ class FullRun:
         return ira
 
     def codes(self) -> None:
-        """Add every code that was sent."""
+        """Add every code that was sent, and every token and ticket in a link that somebody was given."""
         for ira in self._people:
+            links = [button.url or "" for message in ira.person.chat for button in message.buttons]
+            for n, secret in enumerate(set(re.findall(r"(?:token|ticket)=([^&\s]+)", " ".join(links)))):
+                # Of a token the part that nobody can do without: its signature.
+                self.sensitive.secrets[f"link {n} of {ira.id}"] = secret.rpartition(".")[2]
             texts = self.outside.smsc.inbox(ira.phone)
             self.sensitive.codes |= {
                 word for text in texts for word in text.split() if word.isdigit() and len(word) == 6

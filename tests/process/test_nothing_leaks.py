@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import secrets
@@ -24,6 +25,7 @@ from tests.process.bot_process import forgive_harmless
 from tests.process.conftest import bot_process
 from tests.process.full_run import GATEWAY_TIMEOUT, LEASE, FullRun, Site, Store, TalkativeSmsc
 from tests.process.leaks import Leak, Sensitive, made_up, without_moments
+from tests.process.talkative_crm import TalkativeCrm
 from tests.process.test_stores_away import Wire
 from tests.redis_servers import tcp_server
 
@@ -41,7 +43,8 @@ FAULTS = [
 SAID = (
     '"level": "debug"', "hit a bug", "storage is away", "must be mended", "is unavailable for code",
     "cannot be delivered", "nobody knows whether", "is not the vendor's", "is not understood", "Telegram refuses a",
-    "Traceback", "can't parse", "was handled before",
+    "Traceback", "can't parse", "was handled before", "the CRM did not take event", "the CRM took event",
+    "CRM_LOOKUP_URL: no answer (HTTP 500)", "google is away",
 )  # fmt: skip
 
 pytestmark = pytest.mark.timeout(300)
@@ -84,6 +87,26 @@ def settings_of(outside: Outside, sensitive: Sensitive) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.fixture
+async def crm() -> AsyncIterator[TalkativeCrm]:
+    crm = TalkativeCrm()
+    await crm.start()
+    yield crm
+    await crm.stop()
+
+
+def more_settings(crm: TalkativeCrm, sensitive: Sensitive) -> dict[str, str]:
+    """Return the settings of everybody else that is called: a CRM, and Google and Facebook, which are away."""
+    own = {name: made_up(name.lower()) for name in ("GOOGLE_CLIENT_SECRET", "FACEBOOK_APP_SECRET")}
+    own["CRM_WEBHOOK_SECRET"] = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    sensitive.secrets |= own
+    return own | {
+        "CRM_WEBHOOK_URL": crm.events, "CRM_LOOKUP_URL": crm.look_ups, "CRM_WEBHOOK_RETRIES": "1s,1s,1s,1s,1s,1s",
+        "GOOGLE_ISSUER": f"http://{NOBODY}", "GOOGLE_CLIENT_ID": "the-client", "FACEBOOK_APP_ID": "1234567890",
+        "FACEBOOK_BASE_URL": f"http://{NOBODY}", "WEB_PER_IP": "1000/5m",
+    }  # fmt: skip
+
+
 def nothing_leaks(run: FullRun, files: list[Path], site: Site) -> None:
     """Look through everything that was written and answered."""
     run.codes()
@@ -119,8 +142,9 @@ MENDS = ("DROP TRIGGER breaks ON challenges", "DROP FUNCTION breaks()")
 
 
 async def test_t25_a_full_run_at_debug_by_webhook(
-    outside: Outside, sensitive: Sensitive, postgresql_url: str, cleanup: AsyncExitStack, tmp_path: Path
-) -> None:
+    outside: Outside, sensitive: Sensitive, crm: TalkativeCrm, postgresql_url: str, cleanup: AsyncExitStack,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     assert isinstance(outside.smsc, TalkativeSmsc)
     keys = Keys(sensitive.secrets["SECRET_KEY"])
     hooked, path_secret = keys.derive("webhook secret").hex(), keys.derive("reports of smsaero").hex()
@@ -129,7 +153,8 @@ async def test_t25_a_full_run_at_debug_by_webhook(
     wire = Wire(parse_qs(urlsplit(postgresql_url).query)["host"][0] + "/.s.PGSQL.5432")
     await wire.mend()
     cleanup.push_async_callback(wire.cut)
-    settings = settings_of(outside, sensitive) | {
+    settings = settings_of(outside, sensitive) | more_settings(crm, sensitive)
+    settings |= {
         "DATABASE_URL": f"postgresql://postgres:{sensitive.secrets['DATABASE_URL']}@127.0.0.1:{wire.port}"
         + urlsplit(postgresql_url).path
     }
@@ -148,6 +173,7 @@ async def test_t25_a_full_run_at_debug_by_webhook(
             await run.a_store_goes(Store(wire.cut, wire.mend), site)
             await run.a_store_goes(Store(redis.stop, redis.start), site)
             await reports_come(run, site)
+            await google_is_asked(run, Site(process.port))
             await strangers_knock(run, site, hooked, path_secret)
             await run.somebody_registers()
             assert await bot.stop() < 5
@@ -176,13 +202,27 @@ async def reports_come(run: FullRun, site: Site) -> None:
     await ira.finishes()
 
 
+async def google_is_asked(run: FullRun, site: Site) -> None:
+    """By a person's own link, which is shown to nobody but them: of this only the log is looked through."""
+    ira = run.someone()
+    await ira.says("/start")
+    (link,) = [button.url for button in ira.person.chat[-1].buttons if "google" in (button.url or "")]
+    assert link is not None
+    url = urlsplit(link)
+    for page in (url.path, url.path.replace("/start", "/go")):
+        assert (await site.ask("GET", f"{page}?{url.query}"))[0] in (200, 503)
+
+
 async def strangers_knock(run: FullRun, site: Site, hooked: str, path_secret: str) -> None:
     """Every route by every method, with secrets and people's data at each place that an answer might repeat."""
     ira = run.someone()
     person = f"{ira.phone}/{ira.email}"
     paths = ("/", "/telegram", "/healthz", "/readyz", "/metrics", f"/{person}", "/reports/smsc", "/reports/nobody",
              f"/reports/smsaero/{path_secret}",
-             f"/reports/smsc/{path_secret}?phone={ira.phone}", f"/..%2f{person}")  # fmt: skip
+             f"/reports/smsc/{path_secret}?phone={ira.phone}", f"/..%2f{person}", f"/r/{ira.phone}",
+             "/.well-known/jwks.json", f"/oauth/facebook/deletion/{ira.phone}", "/oauth/facebook/deletion",
+             *(f"/oauth/{provider}/{page}?ticket={ira.phone}&state={ira.email}&code={ira.phone}&error={ira.email}"
+               for provider in ("google", "facebook") for page in ("start", "go", "callback")))  # fmt: skip
     for path in paths:
         for method in METHODS:
             await site.ask(method, path, person.encode(), {"Accept": "text/html", "X-Forwarded-For": ira.phone})

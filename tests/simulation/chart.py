@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tests.simulation.report import completion
+from tests.simulation.people import BY_CODE_TYPED, BY_CONTACT
+from tests.simulation.report import completion, share, sms_each
 from tests.simulation.running import Result
 
 _COLOURS = ("#2a78d6", "#eb6834", "#8a8a85", "#2f9e6e")
@@ -17,7 +18,7 @@ _COLOURS = ("#2a78d6", "#eb6834", "#8a8a85", "#2f9e6e")
 
 def draw(results: list[Result], path: Path) -> None:
     """Write the chart; the ending of `path` chooses the format."""
-    figure = Figure(figsize=(13, 8.2), layout="constrained")
+    figure = Figure(figsize=(14, 8.6), layout="constrained")
     FigureCanvasAgg(figure)
     spent, people, sms = figure.subplot_mosaic([["spent", "spent"], ["people", "sms"]]).values()
     _spent(spent, results)
@@ -48,12 +49,19 @@ def _spent(axes: Axes, results: list[Result]) -> None:
 
 
 def _completion(axes: Axes, results: list[Result]) -> None:
-    values = [100 * completion(result) for result in results]
-    bars = axes.barh([result.plan.title for result in results], values, color=_COLOURS[: len(results)])
-    axes.bar_label(bars, labels=[f"{value:.1f} %" for value in values], padding=3, fontsize=9)
-    axes.set_xlim(0, 112)
+    names, colours = [result.plan.title for result in results], _COLOURS[: len(results)]
+    codes = [100 * share(result, BY_CODE_TYPED) for result in results]
+    contacts = [100 * share(result, BY_CONTACT) for result in results]
+    axes.barh(names, codes, color=colours)
+    bars = axes.barh(names, contacts, left=codes, color=colours, alpha=0.45, hatch="///", edgecolor="white")
+    told = [f"{100 * completion(result):.1f} %, {sms_each(result):.2f} SMS each" for result in results]
+    axes.bar_label(bars, labels=told, padding=3, fontsize=9)
+    axes.set_xlim(0, 150)
+    axes.set_xticks(range(0, 101, 20))
     axes.invert_yaxis()
-    axes.set_title("Honest people who registered", loc="left", fontsize=11)
+    axes.set_title(
+        "Honest people who registered, percent; hatched: by the own contact, without a code", loc="left", fontsize=11
+    )
     _plain(axes)
 
 
@@ -64,12 +72,13 @@ def _attackers(axes: Axes, results: list[Result]) -> None:
         names = [campaign.name for campaign in result.campaigns]
         at = [n + (place - (len(under) - 1) / 2) * height for n in range(len(names))]
         bars = axes.barh(at, [max(1, c.sms) for c in result.campaigns], height * 0.9, color=colour)
-        axes.bar_label(bars, labels=[f"{c.sms:,}" for c in result.campaigns], padding=3, fontsize=8)
+        told = [f"{c.sms:,}: {c.cost / 100:,.0f} ours, {c.paid / 100:,.0f} theirs" for c in result.campaigns]
+        axes.bar_label(bars, labels=told, padding=3, fontsize=8)
         axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.set_xlim(1, axes.get_xlim()[1] ** 2)
     axes.invert_yaxis()
-    axes.set_title("SMS each attacker got (logarithmic)", loc="left", fontsize=11)
+    axes.set_title("SMS each attacker got (logarithmic) and what they cost", loc="left", fontsize=11)
     _plain(axes)
 
 

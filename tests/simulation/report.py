@@ -49,9 +49,10 @@ def attackers_spent(result: Result) -> int:
 def _lines(results: Sequence[Result]) -> list[list[str]]:
     rows: list[tuple[str, Callable[[Result], str]]] = [
         ("honest people registered", lambda r: f"{completion(r):.2%}"),
-        ("  by a code", lambda r: _share(r, BY_CODE_TYPED)),
-        ("  by the own contact alone", lambda r: _share(r, BY_CONTACT)),
-        ("SMS per honest person who registered", lambda r: f"{_per_registration(r, r.books.sms[HONEST]):.2f}"),
+        ("  by a code", lambda r: f"{share(r, BY_CODE_TYPED):.2%}"),
+        ("  by the own contact alone", lambda r: f"{share(r, BY_CONTACT):.2%}"),
+        ("SMS per honest person who registered", lambda r: f"{sms_each(r):.2f}"),
+        ("  per one who registered by a code", lambda r: f"{_per_code(r):.2f}"),
         ("roubles per honest person who registered", lambda r: f"{_per_registration(r, honest_spent(r)) / 100:.2f}"),
         ("minutes to register, median / p95", _minutes),
         ("codes entered after a newer one was sent", lambda r: f"{r.books.late_codes:,}"),
@@ -66,8 +67,18 @@ def _lines(results: Sequence[Result]) -> list[list[str]]:
     return [[name, *(say(result) for result in results)] for name, say in rows]
 
 
-def _share(result: Result, ending: str) -> str:
-    return f"{sum(story.ending == ending for story in result.stories) / len(result.stories):.2%}"
+def share(result: Result, ending: str) -> float:
+    """Return the share of honest people whose story ended so."""
+    return sum(story.ending == ending for story in result.stories) / len(result.stories)
+
+
+def sms_each(result: Result) -> float:
+    """Return how many SMS went to honest people for each of them who registered."""
+    return _per_registration(result, result.books.sms[HONEST])
+
+
+def _per_code(result: Result) -> float:
+    return result.books.sms[HONEST] / max(1, sum(story.ending == BY_CODE_TYPED for story in result.stories))
 
 
 def _per_registration(result: Result, what: float) -> float:
