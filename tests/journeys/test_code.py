@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -178,8 +179,13 @@ async def test_the_help_tells_what_happened_and_is_edited_once_resending_opens(s
     stage.clock.move(minutes=1, seconds=1)
     stage.app.courier.wake()
     await ira.is_told("code-help-resend-now")
+    # Less than a lease: what was edited a moment ago may not be written down yet.
+    stage.clock.move(seconds=40)
+    stage.app.courier.wake()
     await ira.presses(ira.label("button-resend"))
     await ira.finishes(count=2)
+    edits = [str(call.parameters["text"]) for call in stage.api.calls if call.method == "editMessageText"]
+    assert [ira.said(re.sub("<[^>]+>", "", text), "code-help") for text in edits].count(True) == 1
 
 
 async def test_too_early_a_resend_typed_is_answered_in_a_message(stage: Stage) -> None:
