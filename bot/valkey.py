@@ -122,7 +122,9 @@ class Valkey:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             lock.close()
-            raise ValkeyFailed(f"{self._directory} is in use by another process (its Valkey still runs)") from None
+            raise ValkeyFailed(
+                f"DATA_DIR: {self._directory} is in use by another process; stop that one, or write another folder"
+            ) from None
         return lock
 
     def _open_log(self) -> BinaryIO:

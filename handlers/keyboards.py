@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handlers.registration import country_names
 from handlers.screens import Button, Rows
+from handlers.states import NOTHING_PENDING
 from storage.models import Channel
 
 if TYPE_CHECKING:
@@ -159,6 +160,11 @@ def delete(turn: Turn) -> Rows:
         (turn.button("button-delete", "delete:yes", answer="yes"),),
         (turn.button("button-keep", "continue", answer="no"),),
     )
+
+
+def go_on(turn: Turn) -> Rows:
+    """The way back to the pending step, where there is one."""
+    return () if turn.step in NOTHING_PENDING else ((turn.button("button-continue", "continue"),),)
 
 
 def link(turn: Turn, key: str, url: str) -> Rows:

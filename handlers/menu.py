@@ -11,7 +11,7 @@ from handlers.moments import duration
 from handlers.reply import Reply
 from handlers.routes import Handler, Routes
 from handlers.screens import Rows, Screen
-from handlers.states import Registration
+from handlers.states import NOTHING_PENDING, Registration
 from handlers.turn import Event, Turn
 from storage.accounts import Accounts
 
@@ -21,7 +21,6 @@ _BEFORE = {
     Registration.country.state: Registration.phone,
     Registration.code.state: Registration.phone,
 }
-_NOTHING_PENDING = frozenset({Registration.done.state, Registration.conflict.state})
 
 
 def add_to(routes: Routes) -> None:
@@ -67,7 +66,7 @@ async def go_on(event: Event, turn: Turn, accounts: Accounts) -> Reply:
 
 async def cancel(event: Event, turn: Turn, accounts: Accounts) -> Reply:
     """Stop asking; say until when the account waits."""
-    if turn.step in _NOTHING_PENDING:
+    if turn.step in NOTHING_PENDING:
         return turn.ask()
     turn.talk.paused = True
     account = await accounts.of(turn.telegram_id)
@@ -81,8 +80,8 @@ async def show_help(event: Event, turn: Turn) -> Reply:
     product = turn.product
     rows: Rows = ((turn.link("button-help-article", product.help_url),),) if product.help_url else ()
     rows += ((turn.link("button-video", product.video_url),),) if product.video_url else ()
-    rows += ((turn.link("button-support", product.support_url),), (turn.button("button-continue", "continue"),))
-    return turn.say(Screen(turn.html("menu-help", product=product.name), rows))
+    rows += ((turn.link("button-support", product.support_url),),)
+    return turn.say(Screen(turn.html("menu-help", product=product.name), rows + keyboards.go_on(turn)))
 
 
 async def support(event: Event, turn: Turn) -> Reply:
@@ -92,12 +91,9 @@ async def support(event: Event, turn: Turn) -> Reply:
 
 async def privacy(event: Event, turn: Turn) -> Reply:
     """Say what is kept, for how long, and give the policy."""
-    return turn.say(
-        Screen(
-            turn.html("menu-privacy", lifetime=duration(turn.product.unconfirmed_lifetime, turn.language)),
-            keyboards.link(turn, "button-privacy", turn.product.privacy_url),
-        )
-    )
+    text = turn.html("menu-privacy", lifetime=duration(turn.product.unconfirmed_lifetime, turn.language))
+    rows = keyboards.link(turn, "button-privacy", turn.product.privacy_url)
+    return turn.say(Screen(text, rows + keyboards.go_on(turn)))
 
 
 async def ask_language(event: Event, turn: Turn) -> Reply:

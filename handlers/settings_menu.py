@@ -58,7 +58,8 @@ def _screen(turn: Turn, linked: tuple[Linked, ...]) -> Screen:
     text = turn.html("settings-linked", names="; ".join(names)) if names else turn.html("settings-nothing-linked")
     rows: Rows = tuple((_unlinking(turn, one),) for one in linked)
     rows += keyboards.providers(turn)
-    return Screen(text, (*rows, (turn.button("button-language", "settings:language"),)))
+    rows += ((turn.button("button-language", "settings:language"),),)
+    return Screen(text, rows + keyboards.go_on(turn))
 
 
 def _unlinking(turn: Turn, one: Linked) -> Button:

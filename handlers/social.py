@@ -22,7 +22,7 @@ from handlers.registration.elsewhere import Elsewhere
 from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Rows, Screen
-from handlers.states import Registration
+from handlers.states import NOTHING_PENDING, Registration
 from handlers.turn import Event, Turn
 from storage.accounts import Accounts
 from storage.errors import AddressTaken, IdentityTaken
@@ -114,7 +114,7 @@ async def create(event: Event, turn: Turn, accounts: Accounts) -> Reply:
 
 async def link_existing(event: Event, turn: Turn, identities: Identities) -> Reply:
     """Ask for the number of the existing account. Who has no identity to link goes on where they are."""
-    if turn.step in {Registration.done.state, Registration.conflict.state}:
+    if turn.step in NOTHING_PENDING:
         return turn.ask()
     progress = await identities.begin_linking(turn.update, turn.language, turn.now)
     turn.talk.linking = True

@@ -15,3 +15,6 @@ class Registration(StatesGroup):
     code = State()
     done = State()
     conflict = State()
+
+
+NOTHING_PENDING = frozenset({Registration.done.state, Registration.conflict.state})

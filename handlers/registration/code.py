@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from handlers import keyboards
-from handlers.filters import Acting, At, Text
+from handlers.filters import Acting, At, Text, YesOrNo
 from handlers.moments import seconds_until
 from handlers.ports import Courier, Schedule
 from handlers.product import Product
@@ -50,6 +50,7 @@ def add_to(routes: Routes) -> None:
     routes.button(resend_by, here, Acting("code:by:"))
     routes.answer(give_code, here, Text(lambda text: find_code(text) is not None))
     routes.answer(offer_change, here, Text(numbers.looks_like_number))
+    routes.answer(stay, here, YesOrNo())
     routes.answer(no_code_in_it, here, Text())
 
 
@@ -80,6 +81,11 @@ async def give_code(event: Event, turn: Turn, challenges: Challenges, identities
 async def offer_change(event: Event, turn: Turn) -> Reply:
     """A phone number instead of a code costs no try: offer to change the number."""
     return turn.say(Screen(turn.html("registration-code-is-a-number"), keyboards.change_number(turn)))
+
+
+async def stay(event: Event, turn: Turn) -> Reply:
+    """Ask for the code again: a no to "change the number?" is no mistake."""
+    return turn.ask()
 
 
 async def no_code_in_it(event: Event, turn: Turn) -> Reply:
@@ -146,7 +152,9 @@ def is_done(account: Account | None, talk: Talk, product: Product) -> bool:
 
 
 def _also_offers(turn: Turn) -> Rows:
-    return keyboards.code_help(turn, channels=tuple(channel for channel, _ in BY.values()))
+    # A key of the phone step's keyboard may be tapped while the code is being sent.
+    back: Rows = ((turn.button("button-back", "back"),),)
+    return keyboards.code_help(turn, channels=tuple(channel for channel, _ in BY.values())) + back
 
 
 STEP = Step("code", Registration.code, is_done, prompt, also_offers=_also_offers)

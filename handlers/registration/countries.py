@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aiogram.filters import Filter
+from aiogram.types import Message
+
 from handlers import keyboards
 from handlers.filters import Acting, At, Text
 from handlers.registration import country_names, numbers
@@ -21,6 +24,18 @@ def add_to(routes: Routes) -> None:
     for action, handler in (("phone:country", open_picker), ("country:page:", turn_page), ("country:choose:", choose)):
         routes.button(handler, ASKS_NUMBER, Acting(action))
     routes.answer(search, At(Registration.country), Text(is_search))
+    routes.answer(choose_named, At(Registration.phone), NamesCountry())
+
+
+class NamesCountry(Filter):
+    """The whole name of a country that may be chosen: whoever reads "the chosen country is ..." may answer so."""
+
+    async def __call__(self, message: Message, turn: Turn) -> bool | dict[str, str]:
+        """Pass for such a text, the country handed on as `named`. A bare no is no Norway here."""
+        if not turn.text or turn.says("no"):
+            return False
+        named = next((code for code in turn.product.countries if country_names.is_name(turn.text, code)), None)
+        return False if named is None else {"named": named}
 
 
 def is_search(text: str) -> bool:
@@ -61,10 +76,16 @@ async def search(event: Event, turn: Turn) -> Reply:
     return turn.say(_page(turn, found, 0))
 
 
+async def choose_named(event: Event, turn: Turn, named: str) -> Reply:
+    """Take the country that was named without opening the picker."""
+    return await _choose(turn, named)
+
+
 async def _choose(turn: Turn, country: str) -> Reply:
     if country not in turn.product.countries:
         return turn.ask()
     turn.talk.country = country
+    turn.talk.paused = False
     await turn.move(Registration.phone)
     text = turn.html(
         "registration-country-chosen",
@@ -73,6 +94,9 @@ async def _choose(turn: Turn, country: str) -> Reply:
         calling_code=country_names.calling_code(country),
         example=numbers.example(country),
     )
+    if not turn.talk.keyboard:
+        # Cancelling took the step's keyboard away.
+        return turn.ask(Screen(text))
     return turn.say(Screen(text), edit=True)
 
 

@@ -18,9 +18,13 @@ _ALSO_CALLED = {
     "AE": ("Эмираты", "Объединенные Арабские Эмираты", "UAE"),
     "BY": ("Белоруссия",),
     "CD": ("ДР Конго", "DR Congo"),
+    "CF": ("ЦАР",),
+    "CN": ("КНР",),
     "CZ": ("Чешская Республика", "Czech Republic"),
+    "DO": ("Доминикана",),
     "GB": ("Англия", "Британия", "England", "Britain", "UK"),
     "KG": ("Кыргызстан", "Киргизстан"),
+    "KP": ("Северная Корея", "North Korea"),
     "KR": ("Южная Корея", "Korea"),
     "MD": ("Молдавия", "Moldavia"),
     "MK": ("Македония",),
@@ -30,6 +34,7 @@ _ALSO_CALLED = {
     "TM": ("Туркмения",),
     "TR": ("Turkey",),
     "US": ("США", "Америка", "USA", "America"),
+    "ZA": ("ЮАР",),
 }
 _FIRST_FLAG_LETTER = 0x1F1E6
 _FLAG_LETTERS = {_FIRST_FLAG_LETTER + place: ord("A") + place for place in range(26)}

@@ -225,7 +225,7 @@ async def test_no_provider_no_button_and_no_page(sqlite_url: str, redis_url: str
         await ira.says("/start")
         assert labels_of(ira) == []
         await ira.says("/settings")
-        assert labels_of(ira) == [ira.label("button-language")]
+        assert labels_of(ira) == [ira.label("button-language"), ira.label("button-continue")]
         async with Surfer() as surfer:
             await surfer.open(f"http://127.0.0.1:{stage.app.port}/oauth/google/start")
             assert surfer.status == 404

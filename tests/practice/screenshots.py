@@ -81,7 +81,7 @@ async def register(visitor: Visitor, camera: Camera) -> None:
     await camera.take("email-hint")
     await visitor.says("person.example.com")
     await visitor.hears("registration-email-no-at")
-    await visitor.says(f"person{visitor.phone[-4:]}@example.org")
+    await visitor.says(f"person{visitor.phone[-7:]}@example.org")
     await visitor.hears("registration-terms-prompt")
     await camera.take("terms")
     await visitor.presses("button-register")
