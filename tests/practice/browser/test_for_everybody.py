@@ -66,6 +66,11 @@ TINY = """() => [...document.querySelectorAll("button:not(.command), a.key, inpu
   .filter(([box]) => box.getBoundingClientRect().width < 24 || box.getBoundingClientRect().height < 24)
   .map(([, node]) => node.outerHTML.slice(0, 120))"""
 
+# A word of one line that became two: a method's name is to be read, and searched for, as one.
+BROKEN_WORDS = """() => [...document.querySelectorAll(".method")]
+  .filter((node) => node.checkVisibility() && node.getBoundingClientRect().height > 27)
+  .map((node) => node.textContent)"""
+
 SIZES = {
     "phone": (375, 720),
     "small phone": (320, 640),
@@ -94,6 +99,7 @@ async def test_every_part_fits_is_named_and_can_be_read(visits: Visits, size: st
         assert await ira.page.evaluate(NAMELESS) == []
         assert await ira.page.evaluate(PALE) == []
         assert await ira.page.evaluate(TINY) == []
+        assert await ira.page.evaluate(BROKEN_WORDS) == []
         await expect(ira.page.get_by_text(ira.said("note"))).to_be_visible()
 
 
