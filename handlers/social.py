@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 
+from aiogram.filters import Filter
 from aiogram.types import Message
 from markupsafe import Markup
 
 from handlers import keyboards
-from handlers.filters import Acting, Payload
+from handlers.filters import Acting, At, Payload, YesOrNo
 from handlers.registration import addresses
 from handlers.registration.elsewhere import Elsewhere
 from handlers.reply import Reply
@@ -43,6 +44,16 @@ def add_to(routes: Routes) -> None:
     routes.button(create, Acting("social:create"))
     routes.button(link_existing, Acting("social:existing"))
     routes.button(send_link, Acting("social:with:"))
+    # Where a bare yes or no answers nothing else, and something was said since the question.
+    routes.answer(repeat_question, At(Registration.email, Registration.phone, Registration.code), Arrived(), YesOrNo())
+
+
+class Arrived(Filter):
+    """The person came back from a provider and has not answered whether to link."""
+
+    async def __call__(self, message: Message, turn: Turn) -> bool:
+        """Pass while the question stands."""
+        return turn.talk.arrived is not None
 
 
 async def arrive(
@@ -95,6 +106,16 @@ async def accept(
     if result is not None:
         await turn.settle(result)
     return await _go_on(turn, arrival.identity, result.account if result else None, "social-bound")
+
+
+async def repeat_question(event: Message, turn: Turn, sign_ups: SignUps) -> Reply:
+    """Ask once more: a yes counts only right after its question."""
+    name = turn.talk.arrived or ""
+    arrival = await sign_ups.arrived(name, turn.telegram_id, turn.now)
+    if arrival is None:
+        turn.talk.arrived = None
+        return turn.ask(Screen(turn.html("social-expired")))
+    return turn.say(Screen(_question(turn, arrival.identity), _yes_or_no(turn, name)))
 
 
 async def decline(event: Event, turn: Turn, sign_ups: SignUps) -> Reply:
@@ -165,7 +186,7 @@ def _existing_first(turn: Turn) -> Rows:
 
 def _someone_elses(turn: Turn, identity: Identity) -> Reply:
     rows = keyboards.link(turn, "button-start-work", turn.product.start_url)
-    rows += keyboards.link(turn, "button-support", turn.product.support_url)
+    rows += keyboards.link(turn, "button-support", turn.product.support_url) + keyboards.go_on(turn)
     return turn.say(Screen(turn.html("social-of-another", provider=provider_name(turn, identity.provider)), rows))
 
 

@@ -85,6 +85,31 @@ async def test_a_no_links_nothing(social: SocialStage) -> None:
     await ira.registers()
 
 
+async def test_a_yes_after_something_else_is_asked_again(social: SocialStage, language: str) -> None:
+    """It must not be taken for an address, and binds only right after the question."""
+    ira, google = social.someone(language), social.openid.account("again@gmail.com")
+    await ira.says("/start")
+    await signs_in(ira, google)
+    await ira.says("?")
+    ira.expects("registration-email-no-at")
+    await ira.says("да")
+    ira.expects("social-question")
+    assert await social.linked(google.sub) is None
+    await ira.says("да")
+    ira.expects("social-choose")
+    assert await social.linked(google.sub) == ira.id
+    second = social.openid.account("second@gmail.com")
+    await ira.says("/settings")
+    await signs_in(ira, second)
+    await ira.says("/help")
+    social.clock.move(minutes=11)
+    await ira.presses(ira.label("button-continue"))
+    await ira.says("/back")
+    await ira.says("нет")
+    assert ira.was_told("social-expired")
+    ira.expects("registration-email-prompt")
+
+
 async def test_denied_consent_and_a_closed_window_have_a_way_on(social: SocialStage, language: str) -> None:
     ira, google = social.someone(language), social.openid.account("denied@gmail.com")
     await ira.says("/start")
