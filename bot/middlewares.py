@@ -72,6 +72,7 @@ class TurnMiddleware(BaseMiddleware):
         if kept:
             turn = Turn(self.room, subject, update, Talk.load(kept), state, self.clock.now())
             turn.step = await state.get_state()
+            turn.is_first, turn.talk.erased = turn.talk.erased, False
             nameless = turn.step == Registration.done.state and turn.talk.account is None
             if turn.talk.terms_version != self.room.product.terms_version or nameless:
                 # New terms came with a restart: whoever is pending accepts them before anything else is taken.

@@ -24,6 +24,7 @@ class Talk:
     `touched`: they came by a campaign's link. `promo`: the promo code that is theirs.
     `exported`: when their data was last sent to them (unix time, seconds).
     `account`: id of the account once it is confirmed, for the link that signs in.
+    `erased`: everything was erased, and nothing was said since.
     `keyboard`: a reply keyboard may be on the person's screen. `latest`: id of the person's newest message.
     """
 
@@ -47,6 +48,7 @@ class Talk:
     account: str | None = None
     exported: int | None = None
     paused: bool = False
+    erased: bool = False
     keyboard: bool = False
     latest: int | None = None
     numbered: bool = False

@@ -166,7 +166,7 @@ class Turn(Voice):
 
     async def forget(self) -> None:
         """Keep nothing of the conversation but the language, and be at the first step."""
-        self.talk = Talk(language=self.language, keyboard=self.talk.keyboard, latest=self.talk.latest)
+        self.talk = Talk(language=self.language, keyboard=self.talk.keyboard, latest=self.talk.latest, erased=True)
         await self.locate(None)
 
     async def locate(self, account: Account | None) -> None:

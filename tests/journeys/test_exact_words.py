@@ -39,6 +39,9 @@ PAIRS = [
     ("button-restore-password", "Восстановить пароль", "Restore password"),
     ("button-support", "Поддержка", "Support"),
     ("button-my-number", "Это мой номер", "This is my number"),
+    ("button-create-new", "Создать новый", "Create new"),
+    ("button-link-existing", "Привязать к существующему", "Link to an existing one"),
+    ("button-google", "Продолжить с Google", "Continue with Google"),
 ]
 CONSENT = {
     "ru": "☐ Я ознакомлен и согласен с условиями использования",

@@ -55,6 +55,19 @@ async def test_a_country_chosen_after_cancel_brings_the_keyboard_back(stage: Sta
     ira.expects("registration-phone-prompt")
 
 
+async def test_after_everything_was_deleted_a_word_is_greeted_not_scolded(stage: Stage, language: str) -> None:
+    ira = stage.someone(language)
+    await ira.reaches_phone()
+    await ira.says("/delete")
+    await ira.presses(ira.label("button-delete"))
+    ira.expects("menu-deleted")
+    await ira.says("?")
+    ira.expects("start-greeting")
+    ira.expects("registration-email-prompt")
+    await ira.says("?")
+    ira.expects("registration-email-no-at")
+
+
 async def test_back_is_understood_at_the_code_step_too(stage: Stage, language: str) -> None:
     ira = stage.someone(language)
     await ira.reaches_code()
