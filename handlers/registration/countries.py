@@ -32,7 +32,9 @@ class NamesCountry(Filter):
 
     async def __call__(self, message: Message, turn: Turn) -> bool | dict[str, str]:
         """Pass for such a text, the country handed on as `named`. A bare no is no Norway here."""
-        if not turn.text or turn.says("no"):
+        typed = turn.text.strip().lstrip("+")
+        # Most of what comes here is a number.
+        if not typed or typed[0].isdecimal() or turn.says("no"):
             return False
         named = next((code for code in turn.product.countries if country_names.is_name(turn.text, code)), None)
         return False if named is None else {"named": named}
