@@ -18,11 +18,16 @@ async def support_of(stage: Stage) -> Registrant:
     return support
 
 
-async def ask_at_once(stage: Stage, numbers: Sequence[str]) -> list[Registrant]:
-    """As many people each ask for a code to one of these numbers, all at the same time."""
-    people = [stage.someone(phone=number) for number in numbers]
-    await asyncio.gather(*(person.reaches_phone() for person in people))
-    await asyncio.gather(*(person.says(person.phone) for person in people))
+async def each_asks(stage: Stage, numbers: Sequence[str]) -> list[Registrant]:
+    """As many people each ask for a code to one of these numbers; so few at once that a slow machine keeps up."""
+    people, places = [stage.someone(phone=number) for number in numbers], asyncio.Semaphore(4)
+
+    async def asks(person: Registrant) -> None:
+        async with places:
+            await person.reaches_phone()
+            await person.says(person.phone)
+
+    await asyncio.gather(*map(asks, people))
     return people
 
 
@@ -40,12 +45,12 @@ async def test_t01_a_pumped_range_is_closed_its_owners_and_all_others_register(
 ) -> None:
     async with on_stage(database_url, redis_url, tmp_path, support_chat_id=SUPPORT) as stage:
         support = await support_of(stage)
-        assert sent(await ask_at_once(stage, [f"{RANGE}{n:04}" for n in range(14)])) == 10
+        assert sent(await each_asks(stage, [f"{RANGE}{n:04}" for n in range(14)])) == 10
         stage.clock.move(hours=1, seconds=1)
-        assert sent(await ask_at_once(stage, [f"{RANGE}{n:04}" for n in range(14, 24)])) == 10
+        assert sent(await each_asks(stage, [f"{RANGE}{n:04}" for n in range(14, 24)])) == 10
         assert not support.was_told("alert-prefix")
         stage.clock.move(hours=1, seconds=1)
-        (owner,) = await ask_at_once(stage, [f"{RANGE}9999"])
+        (owner,) = await each_asks(stage, [f"{RANGE}9999"])
         owner.expects("registration-phone-limit")
         await support.is_told("alert-prefix", range=f"{RANGE}****")
         await owner.taps(owner.label("button-share-contact"))
@@ -60,8 +65,8 @@ async def test_a_pumped_country_is_closed_and_the_operator_told(
     # Twenty codes cost a little more than the tenth of it that they may cost.
     async with on_stage(sqlite_url, redis_url, tmp_path, support_chat_id=SUPPORT, daily_budget=80_000) as stage:
         support = await support_of(stage)
-        assert sent(await ask_at_once(stage, [f"+7916{n:03}0000" for n in range(20)])) == 20
-        (owner,) = await ask_at_once(stage, ["+79169990000"])
+        assert sent(await each_asks(stage, [f"+7916{n:03}0000" for n in range(20)])) == 20
+        (owner,) = await each_asks(stage, ["+79169990000"])
         owner.expects("registration-phone-limit")
         await support.is_told("alert-country", country="RU")
         await owner.taps(owner.label("button-share-contact"))
