@@ -1,4 +1,4 @@
-"""The command line: `python -m bot` serves, `migrate` brings the database up to date, `events` is about the CRM's.
+"""The command line: `python -m bot` serves, `migrate` brings the database up to date, others look and change beside it.
 
 Each command loads what it needs when it knows that it does: `--help` nothing, a mistyped setting is told before what
 only serving needs is there.
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     cleanup = commands.add_parser("cleanup", help="remind and delete at once what is due, as the bot does by the clock")
     cleanup.add_argument("--dry-run", action="store_true", help="only say what would be reminded and deleted")
     _add_events(commands.add_parser("events", help="list what the CRM has not taken yet, and send it again"))
+    _add_partner(commands.add_parser("partner", help="make partners and their campaigns, see what came of them"))
+    _add_promo(commands.add_parser("promo", help="make promo codes, see how often they were used"))
     given = parser.parse_args(arguments)
     command = given.command or "serve"
     # The files in DATA_DIR hold numbers and addresses: they are this user's alone.
@@ -45,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         logs.configure(settings.log_level, settings.secrets(), _log_file(settings) if command == "serve" else None)
         runs: dict[str, Callable[[Settings], None]] = {"serve": _serve, "migrate": _migrate}
         runs |= {"events": partial(_events, given), "doctor": _doctor, "cleanup": partial(_cleanup, given)}
+        runs |= {"partner": partial(_partner, given), "promo": partial(_promo, given)}
         runs[command](settings)
     except SettingsError as error:
         return _fail(error.lines, 2)
@@ -64,6 +67,32 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
     which.add_argument("id", nargs="?", type=UUID, help="one event's id")
     which.add_argument("--all", action="store_true", help="all of them")
     actions.add_parser("resume", help="go on after the CRM wanted no more (HTTP 410)")
+
+
+def _add_partner(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="action", required=True)
+    add = actions.add_parser("add", help="make a partner")
+    add.add_argument("name", help="what the partner is called; the CRM is told it too")
+    add.add_argument("--telegram-id", metavar="N", help="who sees the numbers with /partner in the chat")
+    add.add_argument("--campaign", metavar="NAME", help="make a first campaign too")
+    assign = actions.add_parser("assign", help="let another person see a partner's numbers")
+    assign.add_argument("name", help="the partner's name")
+    assign.add_argument("telegram_id", metavar="N", help="that person's Telegram id")
+    campaign = actions.add_parser("campaign", help="make a campaign and show its link")
+    campaign.add_argument("name", help="the partner's name")
+    campaign.add_argument("campaign", help="the campaign's name")
+    actions.add_parser("list", help="every partner, their campaigns, and what came of them")
+
+
+def _add_promo(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="action", required=True)
+    add = actions.add_parser("add", help="make a promo code")
+    add.add_argument("code", help="1 to 20 of A-Z, 0-9, _ and -; people may type it in small letters")
+    add.add_argument("--uses", metavar="N", help="how many registrations it is good for (any number)")
+    add.add_argument("--per-person", metavar="N", default="1", help="how many of one person, and of one number (1)")
+    add.add_argument("--from", dest="begins", metavar="DATE", help="its first day, as 2026-12-01, in TIME_ZONE")
+    add.add_argument("--until", dest="ends", metavar="DATE", help="its last day")
+    actions.add_parser("list", help="one line per code, oldest first")
 
 
 def _log_file(settings: Settings) -> TextIO | None:
@@ -110,6 +139,18 @@ def _migrate(settings: Settings) -> None:
 
 def _events(given: argparse.Namespace, settings: Settings) -> None:
     from bot.event_commands import run
+
+    asyncio.run(run(settings, given))
+
+
+def _partner(given: argparse.Namespace, settings: Settings) -> None:
+    from bot.partner_commands import run
+
+    asyncio.run(run(settings, given))
+
+
+def _promo(given: argparse.Namespace, settings: Settings) -> None:
+    from bot.promo_commands import run
 
     asyncio.run(run(settings, given))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiogram import Router
 
-from handlers import export, fallback, menu, partners, promo, settings_menu, social, staff, start
+from handlers import export, fallback, menu, partners, promo, settings_menu, social, staff, staff_partners, start
 from handlers.registration import steps
 from handlers.routes import Routes
 
@@ -24,6 +24,7 @@ def create_routers() -> tuple[Router, ...]:
     promo.add_to(routes)
     partners.add_to(routes)
     staff.add_to(routes)
+    staff_partners.add_to(routes)
     steps.add_to(routes)
     fallback.add_to(routes)
-    return (*routes.in_order, staff.create_router(), fallback.create_router())
+    return (*routes.in_order, staff.create_router(), staff_partners.create_router(), fallback.create_router())

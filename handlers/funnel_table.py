@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 from storage.funnels import DayOfCampaign, Funnel
 
 FILE_NAME = "campaigns.csv"
 _FUNNEL = tuple(Funnel.__dataclass_fields__)
-# A cell that begins so is run as a formula (OWASP, "CSV Injection").
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A cell that begins so is run as a formula (OWASP, "CSV Injection"), with full-width signs, which some read alike, too.
+# A cell begins after whatever the reader takes for a separator or a quote: in half of the world that is a semicolon.
+_BEGINS_A_FORMULA = re.compile("(^|[;,\t\r\n|'\"])(?=[ \u00a0]*[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-])")
 
 
 def as_csv(days: Iterable[DayOfCampaign]) -> bytes:
@@ -26,6 +28,5 @@ def as_csv(days: Iterable[DayOfCampaign]) -> bytes:
 
 
 def harmless(cell: str) -> str:
-    """Return a text that no spreadsheet runs: full-width signs, which some read alike, and blanks before are seen."""
-    begins = cell.lstrip(" \u00a0")[:1].translate({0xFF1D: "=", 0xFF0B: "+", 0xFF0D: "-", 0xFF20: "@"})
-    return f"'{cell}" if begins in _DANGEROUS else cell
+    """Return a text that no spreadsheet runs."""
+    return _BEGINS_A_FORMULA.sub(r"\1'", cell)

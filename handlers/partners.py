@@ -17,7 +17,7 @@ from handlers.reply import Reply
 from handlers.routes import Routes
 from handlers.screens import Rows, Screen
 from handlers.turn import Event, Turn
-from storage.campaigns import CAMPAIGNS, LONGEST_NAME, Campaign, Campaigns, Partner, TooManyCampaigns
+from storage.campaigns import CAMPAIGNS, LONGEST_NAME, Campaign, Campaigns, Partner, TooManyCampaigns, is_name
 from storage.funnels import Funnel, Funnels, Period, total
 
 # What fits a message of 4096 characters with all its links; the rest is in the file.
@@ -68,11 +68,6 @@ async def export(event: Event, turn: Turn, campaigns: Campaigns, funnels: Funnel
     table = as_csv(await funnels.days(partner.id))
     file = document(turn.telegram_id, table, FILE_NAME, turn.html("partner-csv"))
     return Reply(before=(file,), last=turn.say().last)
-
-
-def is_name(name: str) -> bool:
-    """Tell whether a campaign or a partner may be called so: one line that can be shown."""
-    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
 async def _show(turn: Turn, funnels: Funnels, partner: Partner, period: Period, *, edit: bool = False) -> Reply:

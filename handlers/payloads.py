@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from handlers.product import Product
 from storage import referral_codes
+from storage.promo_codes import FORM
 
-_PROMO = r"[A-Za-z0-9_-]{1,20}"
+_PROMO = FORM.pattern
 _FORMS = (
     re.compile(r"r_(?P<code>[A-Za-z0-9]{8})"),
     re.compile(rf"p_(?P<promo>{_PROMO})"),
@@ -45,7 +46,7 @@ def read_start(text: str) -> Arrival | None:
 def read_promo(text: str) -> str | None:
     """Return the promo code that somebody typed, as it is kept; None for what can be none."""
     typed = text.strip()
-    return typed.upper() if re.fullmatch(_PROMO, typed) else None
+    return typed.upper() if FORM.fullmatch(typed) else None
 
 
 def campaign_payload(code: str, promo: str | None = None) -> str:

@@ -12,7 +12,6 @@ from aiogram.types import Message
 
 from handlers.attachments import photo
 from handlers.partner_pictures import link_text
-from handlers.partners import is_name
 from handlers.payloads import bot_link
 from handlers.ports import Pictures
 from handlers.reply import Reply
@@ -20,7 +19,7 @@ from handlers.routes import Routes
 from handlers.screens import Screen
 from handlers.turn import Event, Room, Turn
 from handlers.voice import Voice
-from storage.campaigns import LONGEST_NAME, Campaigns
+from storage.campaigns import LONGEST_NAME, Campaigns, is_name
 from storage.clock import Clock
 
 # Where no campaign is named.

@@ -200,6 +200,8 @@ class Turn(Voice):
         """Be at the pending step of this account and ask it, after the screens `before`."""
         account = result.account if isinstance(result, Progress) else result
         if isinstance(result, Progress):
+            if result.confirmed_now and self.talk.promo and result.account.promo is None:
+                before = (*before, Screen(self.html("promo-gone", promo=self.talk.promo)))
             await self.settle(result)
         self.talk.paused = False
         await self.locate(account)

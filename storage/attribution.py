@@ -3,7 +3,8 @@
 A touch is made by a `/start` with a campaign's code and outlives the account. Who is registered already, or comes by
 their own link, makes none. The account takes its person's touch over when it is made, so that those who came by no link
 cost nothing more, and each step moves the touch forward in its own transaction. The last step is not credited to who
-was registered before, under this Telegram id or with this number; erasing the account takes the credit back.
+was registered before, under this Telegram id or with this number; erasing the account takes the credit back, and so
+does the CRM when it says that they are somebody it has already.
 """
 
 from __future__ import annotations
@@ -55,6 +56,13 @@ _OWNERS = Statement(
 )
 _TOUCH = Statement(sa.insert(touches).returning(touches.c.id), sets=("person", "campaign_id", "at", "day", "stage"))
 _is_it = touches.c.id == sa.bindparam("touch")
+_EARLIER = Statement(
+    sa.select(touches.c.id)
+    .where(mark_is(touches.c.person, "toucher"), touches.c.campaign_id == sa.bindparam("by"))
+    .order_by(touches.c.id.desc())
+    .limit(sa.literal_column("1"))
+)
+_RENEW = Statement(sa.update(touches).where(_is_it), sets=("at",))
 _is_earlier = touches.c.stage < sa.bindparam("reached")
 _ADVANCE = Statement(sa.update(touches).where(_is_it, _is_earlier), sets=("stage",))
 _ADVANCE_PERSON = Statement(sa.update(touches).where(touches.c.id == LIVE_TOUCH, _is_earlier), sets=("stage",))
@@ -67,9 +75,7 @@ _TAKE_BACK = ForMany(
         .values(stage=sa.literal_column(str(Stage.PHONE.value)))
     )
 )
-_LEAVE_INVITATIONS = ForMany(
-    lambda among: sa.update(campaigns).where(among(campaigns.c.inviter)).values(inviter=sa.null())
-)
+_DROP_INVITATIONS = ForMany(lambda among: sa.delete(campaigns).where(among(campaigns.c.inviter)))
 
 
 class Attribution:
@@ -98,15 +104,37 @@ class Attribution:
             owners = (await conn.execute(_OWNERS, campaign=campaign_id)).one_or_none()
             if owners is None or telegram_id in owners:
                 return False
-            touched = await conn.execute(
-                _TOUCH, person=theirs["toucher"], campaign_id=campaign_id, at=now,
-                day=now.astimezone(self._zone).toordinal(), stage=Stage.START.value,
-            )  # fmt: skip
+            touch_id = await self._renewed_or_made(conn, theirs, campaign_id, now)
+            await reach(conn, touch_id, _stands_at(account))
             if account is not None:
-                await change(conn, accounts, account.id, touch_id=touched.scalar_one())
+                await change(conn, accounts, account.id, touch_id=touch_id)
             return True
 
         return await self._database.write(None, work)
+
+    async def _renewed_or_made(self, conn: Connection, theirs: dict[str, Any], campaign_id: int, now: datetime) -> int:
+        """Return the person's touch of this campaign, which begins to count now.
+
+        Who came by it before is not counted again: they stay where they are, on the day they first came.
+        """
+        whose = {name: value for name, value in theirs.items() if name != "touched_since"}
+        earlier: int | None = (await conn.execute(_EARLIER, by=campaign_id, **whose)).scalar_one_or_none()
+        if earlier is not None:
+            await conn.execute(_RENEW, touch=earlier, at=now)
+            return earlier
+        day = now.astimezone(self._zone).toordinal()
+        row = {"person": theirs["toucher"], "campaign_id": campaign_id, "at": now, "day": day}
+        touched = await conn.execute(_TOUCH, **row, stage=Stage.START.value)
+        return int(touched.scalar_one())
+
+
+def _stands_at(account: Account | None) -> Stage:
+    """Return how far somebody has come whom a link reaches in the middle of it."""
+    if account is None:
+        return Stage.START
+    if account.phone is not None or account.asked_number is not None:
+        return Stage.PHONE
+    return Stage.START if account.terms_version is None else Stage.TERMS
 
 
 def toucher(keys: Keys, telegram_id: int, since: datetime) -> dict[str, Any]:
@@ -145,10 +173,15 @@ async def remember_former(conn: Connection, keys: Keys, account: Account, now: d
     await conn.execute_many(_remember(conn.insert), [{"mark": mark(hmac), "at": now} for hmac in sorted(hmacs)])
 
 
-async def forget_touches(conn: Connection, account_ids: Sequence[Any], telegram_ids: Sequence[int]) -> None:
-    """Take back what these accounts earned for others, and make their own invitations nobody's; they go after this."""
+async def take_back(conn: Connection, account_ids: Sequence[Any]) -> None:
+    """Take back what these accounts earned for others; how far they came stays."""
     await _TAKE_BACK.execute(conn, account_ids)
-    await _LEAVE_INVITATIONS.execute(conn, telegram_ids)
+
+
+async def forget_touches(conn: Connection, account_ids: Sequence[Any], telegram_ids: Sequence[int]) -> None:
+    """Take back what these accounts earned for others, and drop their own invitations' link; they go after this."""
+    await take_back(conn, account_ids)
+    await _DROP_INVITATIONS.execute(conn, telegram_ids)
 
 
 @cache

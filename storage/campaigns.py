@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from storage.statements import Connection, Statement
 CAMPAIGNS = 50
 """How many campaigns one partner may make in the chat."""
 LONGEST_NAME = 40
+"""Characters of a campaign's or a partner's name."""
 # A fresh code is taken once in a million tries when there are a million campaigns.
 _TRIES = 5
 
@@ -51,6 +52,14 @@ class TooManyCampaigns(Exception):
 
 class TelegramIdTaken(Exception):
     """Another partner has this Telegram id; its text is that partner's name."""
+
+
+class PartnerExists(Exception):
+    """There is a partner of this name."""
+
+    def __init__(self, partner: Partner) -> None:
+        super().__init__(partner.name)
+        self.partner = partner
 
 
 @dataclass(frozen=True)
@@ -115,20 +124,37 @@ class Campaigns:
         return await self._database.read(work)
 
     async def add_partner(self, name: str, telegram_id: int | None, now: datetime) -> Partner:
-        """Make a partner, or give the one of this name another Telegram id (None leaves it). Raises TelegramIdTaken."""
+        """Make a partner. Raises PartnerExists, TelegramIdTaken."""
 
         async def work(conn: Connection) -> Partner:
-            holder = (
-                None if telegram_id is None else (await conn.execute(_PARTNER_OF, person=telegram_id)).one_or_none()
-            )
-            if holder is not None and holder.name != name:
+            partner = Partner(self._database.new_id(), name, telegram_id)
+            if await insert_unless_there(conn, partners, **vars(partner), created_at=now):
+                return partner
+            namesake = (await conn.execute(_PARTNER_NAMED, title=name)).one_or_none()
+            if namesake is not None:
+                raise PartnerExists(Partner(*namesake))
+            raise TelegramIdTaken((await conn.execute(_PARTNER_OF, person=telegram_id)).one().name)
+
+        return await self._database.write(None, work)
+
+    async def partner_named(self, name: str) -> Partner | None:
+        """Return the partner of this very name."""
+
+        async def work(conn: Connection) -> Partner | None:
+            row = (await conn.execute(_PARTNER_NAMED, title=name)).one_or_none()
+            return None if row is None else Partner(*row)
+
+        return await self._database.read(work)
+
+    async def assign(self, partner: Partner, telegram_id: int) -> Partner:
+        """Let another person see the partner's numbers, in place of whoever did. Raises TelegramIdTaken."""
+
+        async def work(conn: Connection) -> Partner:
+            holder = (await conn.execute(_PARTNER_OF, person=telegram_id)).one_or_none()
+            if holder is not None and holder.id != partner.id:
                 raise TelegramIdTaken(holder.name)
-            row = {"id": self._database.new_id(), "name": name, "telegram_id": telegram_id, "created_at": now}
-            await insert_unless_there(conn, partners, **row)
-            partner = (await conn.execute(_PARTNER_NAMED, title=name)).one()
-            if telegram_id is not None and partner.telegram_id != telegram_id:
-                await change(conn, partners, partner.id, telegram_id=telegram_id)
-            return Partner(partner.id, name, telegram_id or partner.telegram_id)
+            await change(conn, partners, partner.id, telegram_id=telegram_id)
+            return replace(partner, telegram_id=telegram_id)
 
         return await self._database.write(None, work)
 
@@ -181,6 +207,11 @@ class Campaigns:
             if await insert_unless_there(conn, campaigns, id=code, created_at=now, **row):
                 return Campaign(code, row["name"], row.get("partner_id"), row.get("inviter"))
         raise LookupError("no free code was found for a campaign")
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a campaign or a partner may be called so: one line that can be shown."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
 async def campaigns_of(conn: Connection, partner_id: UUID) -> tuple[Campaign, ...]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from storage import outbox
+from storage.attribution import Stage, reach, take_back
 from storage.database import Database
 from storage.events import EventType, written
 from storage.models import AccountStatus
@@ -39,7 +40,7 @@ _DUE = Statement(_due.with_for_update(skip_locked=True))
 _ACCOUNT = accounts.c.id == sa.bindparam("account")
 _LOCK_ACCOUNT = Statement(
     sa.select(accounts.c.status, accounts.c.confirmed_at, accounts.c.telegram_id, accounts.c.language)
-    .add_columns(accounts.c.blocked_at, accounts.c.email, accounts.c.phone)
+    .add_columns(accounts.c.blocked_at, accounts.c.email, accounts.c.phone, accounts.c.touch_id)
     .where(_ACCOUNT)
     .with_for_update()
 )
@@ -137,6 +138,8 @@ class EventQueue:
                 await self._alert(conn, "alert-conflict", {"account": str(event.account_id)}, now)
                 return None
             await self._changed(conn, event, account, AccountStatus.CONFIRMED, "notice-conflict-over", now)
+            if event.payload["data"].get("referral") is not None:
+                await reach(conn, account.touch_id, Stage.CONFIRMED)
             return int(account.telegram_id)
 
         return await self._database.write(None, work)
@@ -157,6 +160,8 @@ class EventQueue:
             if not held or account.status != AccountStatus.CONFIRMED:
                 return None
             await self._changed(conn, event, account, AccountStatus.CONFLICT, "notice-conflict", now)
+            # Somebody who is registered elsewhere: nobody brought them.
+            await take_back(conn, [event.account_id])
             await self._alert(conn, "alert-conflict", {"account": str(event.account_id)}, now)
             return int(account.telegram_id)
 

@@ -6,7 +6,6 @@ who register at the same time.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -37,18 +36,23 @@ _DAYS = {Period.TODAY: 1, Period.WEEK: 7, Period.MONTH: 30}
 _partners = sa.select(campaigns.c.id).where(campaigns.c.partner_id == sa.bindparam("partner"))
 
 
+# One column per step, so that the rows come grouped as the index has them, and nothing is sorted.
+_AT_STAGE = [
+    sa.func.count().filter(touches.c.stage == sa.literal_column(str(stage.value))).label(f"at_{stage.value}")
+    for stage in Stage
+]
+_CLICKS = sa.func.sum(click_days.c.clicks).label("clicks")
+
+
 def _count(*by: str, of: str) -> tuple[Statement, Statement]:
     """Return how touches and clicks are counted by these columns, of one campaign or of all a partner's."""
     statements = []
-    for table, number, more in (
-        (touches, sa.func.count(), ("stage",)),
-        (click_days, sa.func.sum(click_days.c.clicks), ()),
-    ):
+    for table, counts in ((touches, _AT_STAGE), (click_days, [_CLICKS])):
         wanted = (
             table.c.campaign_id == sa.bindparam("campaign") if of == "campaign" else table.c.campaign_id.in_(_partners)
         )
-        columns = [table.c[name] for name in ("campaign_id", *by, *more)]
-        query = sa.select(*columns, number.label("n")).where(wanted, table.c.day >= sa.bindparam("since"))
+        columns = [table.c[name] for name in ("campaign_id", *by)]
+        query = sa.select(*columns, *counts).where(wanted, table.c.day >= sa.bindparam("since"))
         statements.append(Statement(query.group_by(*columns)))
     return statements[0], statements[1]
 
@@ -126,24 +130,20 @@ async def _funnels(
 ) -> dict[tuple[int, ...], Funnel]:
     """Return the funnels by campaign and what else is asked for."""
     came, clicked = [(await conn.execute(statement, **values)).all() for statement in statements]
-
-    def key(row: Any) -> tuple[int, ...]:
-        return (row.campaign_id, *(getattr(row, name) for name in by))
-
-    steps: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
-    for row in came:
-        steps[key(row)][row.stage] = int(row.n)
-    clicks = {key(row): int(row.n) for row in clicked}
-    return {one: _funnel(clicks.get(one, 0), steps.get(one, {})) for one in {*steps, *clicks}}
+    width = 1 + len(by)
+    # Exact, as PostgreSQL's sum is, and no whole number to Python.
+    clicks = {row[:width]: int(row.clicks) for row in clicked}
+    steps = {row[:width]: row[width:] for row in came}
+    return {key: _funnel(clicks.get(key, 0), steps.get(key, _NOBODY)) for key in {*steps, *clicks}}
 
 
-def _funnel(clicks: int, at_stage: Mapping[int, int]) -> Funnel:
-    reversed_stages = sorted(Stage, reverse=True)
-    at_least = dict(zip(reversed_stages, accumulate(at_stage.get(stage, 0) for stage in reversed_stages), strict=True))
-    return Funnel(
-        clicks, at_least[Stage.START], at_least[Stage.EMAIL], at_least[Stage.TERMS], at_least[Stage.PHONE],
-        at_least[Stage.CONFIRMED],
-    )  # fmt: skip
+_NOBODY = (0,) * len(Stage)
+
+
+def _funnel(clicks: int, at_stage: Sequence[int]) -> Funnel:
+    """Add up from the end: whoever came to a step passed those before it."""
+    at_least = [*accumulate(reversed(at_stage))]
+    return Funnel(clicks, *reversed(at_least))
 
 
 def total(funnels: Iterable[Funnel]) -> Funnel:

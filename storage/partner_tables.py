@@ -52,8 +52,9 @@ campaigns = sa.Table(
 # Of the house's, by the condition in the migration: two NULLs are not equal to each other.
 sa.Index("uq_campaigns_name_house", campaigns.c.name, unique=True)
 
-# Which campaign brought somebody, and how far they came: see `Stage`. `day` is that of `at` where the operator is, as
-# `date.toordinal` counts. A later touch of the same person, when this one is too old, is a row of its own.
+# Which campaign brought somebody, and how far they came: see `Stage`. `day` is when they first came by it, where the
+# operator is, as `date.toordinal` counts; `at`, since when it counts. Another campaign's touch of the same person, when
+# this one is too old, is a row of its own; of the same one it is this row again.
 touches = sa.Table(
     "touches",
     metadata,

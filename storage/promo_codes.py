@@ -7,6 +7,7 @@ counted per person in the database, so that nobody learns codes by trying, and n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -35,8 +36,8 @@ from storage.rows import change, insert, insert_unless_there
 from storage.statements import Connection, Statement
 from storage.tables import LookupKind, accounts, lookups
 
-LONGEST = 20
-"""Letters of a code, so that it fits a link beside a campaign's."""
+FORM = re.compile("[A-Za-z0-9_-]{1,20}")
+"""What a code may be, so that it fits a link beside a campaign's; small letters mean the capital ones."""
 
 _code_is = promo_codes.c.code == sa.bindparam("promo")
 _use_of_code = promo_uses.c.code == sa.bindparam("promo")

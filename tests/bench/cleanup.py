@@ -189,7 +189,7 @@ async def _lock_waits(url: str) -> AsyncIterator[list[float] | None]:
 
 
 @contextmanager
-def _postgresql() -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """Run a server of its own, with the settings PostgreSQL comes with; yield an empty database's address."""
     with warnings.catch_warnings():
         # It looks for a runtime directory while it is imported, and says so where there is none.
@@ -211,7 +211,7 @@ def run(database: str, accounts: int) -> Measured:
     measured = Measured(database, accounts)
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
         folder = Path(name)
-        url = f"sqlite:///{folder / 'bot.db'}" if database == "sqlite" else stack.enter_context(_postgresql())
+        url = f"sqlite:///{folder / 'bot.db'}" if database == "sqlite" else stack.enter_context(postgresql_server())
         began = time.monotonic()
         asyncio.run(migrate(url))
         if database == "sqlite":

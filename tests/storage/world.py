@@ -11,14 +11,19 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from storage.accounts import Accounts
+from storage.attribution import Attribution
+from storage.campaigns import Campaigns
 from storage.challenges import Challenges
+from storage.clicks import Clicks
 from storage.database import Database
 from storage.events import Events
 from storage.expiry import Expiry
+from storage.funnels import Funnels
 from storage.keys import Keys
 from storage.limits import Limits, Window
 from storage.models import Account, Channel, CodeSent, Progress, SendState, TermsAcceptance, UpdateRef
 from storage.outbox import Outbox, OutboxItem
+from storage.promo_codes import PromoCodes
 from storage.sending import Offer, Sending
 from storage.sends import Dispatch, Sends
 from storage.tables import challenges, metadata, outbox
@@ -92,6 +97,10 @@ class World:
         self.outbox = Outbox(database, limits)
         self.sends = Sends(database, self.keys, limits, self.sending)
         self.expiry = Expiry(database, limits, self.events)
+        self.campaigns = Campaigns(database)
+        self.clicks, self.funnels = Clicks(database, UTC), Funnels(database, UTC)
+        self.attribution = Attribution(database, self.keys, limits.attribution_window, UTC)
+        self.promo_codes = PromoCodes(database, self.keys, limits)
 
     @property
     def now(self) -> datetime:
