@@ -12,6 +12,7 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import aiohttp
 
@@ -37,8 +38,9 @@ class CrmLookup:
         self._url = url
         self._keys = keys
         self._new_id = new_id
-        self._session = outward_session(timeout, parallel=_PARALLEL)
-        self._rests_until: datetime | None = None
+        # A kept connection may be closed by the CRM just as a question is written into it: that would be a failure.
+        self._session = outward_session(timeout, parallel=_PARALLEL, keep=False)
+        self._failed_at: datetime | None = None
 
     async def has_number(self, number: str, now: datetime) -> bool:
         """Tell whether somebody is registered with this number (E.164)."""
@@ -53,18 +55,21 @@ class CrmLookup:
         await self._session.close()
 
     async def _exists(self, asked: dict[str, str], now: datetime) -> bool:
-        if self._rests_until is not None and now < self._rests_until:
+        if self._rests(now):
             return False
         try:
             exists = await self._ask(asked, now)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            self._rests_until = now + _REST
-            # Of a ValueError the text may be the answer's own.
-            detail = f"HTTP {error.status}" if isinstance(error, aiohttp.ClientResponseError) else type(error).__name__
-            log.warning("CRM_LOOKUP_URL: no answer (%s): whoever registers counts as new", detail)
+            if not self._rests(now):
+                log.warning("CRM_LOOKUP_URL: no answer (%s): whoever registers counts as new", _reason(error))
+            self._failed_at = now
             return False
-        self._rests_until = None
+        self._failed_at = None
         return exists
+
+    def _rests(self, now: datetime) -> bool:
+        # A clock that was set back must not prolong it.
+        return self._failed_at is not None and timedelta(0) <= now - self._failed_at < _REST
 
     async def _ask(self, asked: dict[str, str], now: datetime) -> bool:
         """Raises what the network does, ClientResponseError for a status that is no answer, ValueError for no JSON."""
@@ -73,8 +78,30 @@ class CrmLookup:
         async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 raise aiohttp.ClientResponseError(response.request_info, (), status=response.status)
-            answer = json.loads(await response.content.read(_LONGEST))
+            answer = _read(await _bounded(response))
         exists = answer.get("exists") if isinstance(answer, dict) else None
         if not isinstance(exists, bool):
             raise ValueError("no `exists`")
         return exists
+
+
+def _reason(error: Exception) -> str:
+    """Return why, without the text of a ValueError, which may be the answer's own."""
+    return f"HTTP {error.status}" if isinstance(error, aiohttp.ClientResponseError) else type(error).__name__
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body, in however many pieces it comes. Raises ValueError when it is too long."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_LONGEST):
+        body += chunk
+        if len(body) > _LONGEST:
+            raise ValueError("a long answer")
+    return bytes(body)
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("brackets in brackets") from None

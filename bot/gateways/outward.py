@@ -28,14 +28,14 @@ def guarded_socket(address: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
-def outward_session(timeout: timedelta, *, parallel: int) -> aiohttp.ClientSession:
+def outward_session(timeout: timedelta, *, parallel: int, keep: bool = True) -> aiohttp.ClientSession:
     """Return a session for `parallel` calls at once, each over within `timeout`. Make it inside a running loop.
 
-    It takes no proxy from the environment, since that would resolve names by itself, and keeps no cookie.
+    `keep`: whether a connection serves one call after the other. It takes no proxy from the environment, since that would resolve names by itself, and keeps no cookie.
     """
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=timeout.total_seconds()),
-        connector=aiohttp.TCPConnector(limit=parallel, socket_factory=guarded_socket),
+        connector=aiohttp.TCPConnector(limit=parallel, force_close=not keep, socket_factory=guarded_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     )

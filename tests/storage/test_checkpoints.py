@@ -71,7 +71,8 @@ async def test_nothing_of_it_is_left_when_the_database_is_closed(sqlite_url: str
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     database = Database(sqlite_url)
     await write(database, "one")
-    assert any(thread.name == "checkpoints" for thread in threading.enumerate())
+    # It begins when those who wrote are answered already.
+    await until(lambda: any(thread.name == "checkpoints" for thread in threading.enumerate()))
     await database.dispose()
     assert not any(thread.name == "checkpoints" for thread in threading.enumerate())
     assert not path.with_name(f"{path.name}-wal").exists()
