@@ -82,6 +82,7 @@ _HELD_ADDRESS = Statement(
     .where(_address_is, _CONFIRMED, _is_other)
     .union_all(sa.select(sa.true(), sa.true()).select_from(known_accounts).where(ADDRESS_IS_KNOWN))
 )
+_LISTED_ADDRESS = Statement(sa.select(known_accounts.c.kind).where(ADDRESS_IS_KNOWN).limit(sa.literal_column("1")))
 _HELD_NUMBER = Statement(
     sa.select(accounts.c.phone_proven_at, accounts.c.confirmed_at)
     .where(_number_is, _CONFIRMED, _is_other)
@@ -163,7 +164,7 @@ class Confirmation:
         if account.email is None or account.terms_version != self.terms_version:
             return Progress(account)
         rivals = await self.lock_rivals(conn, account, account.email, account.phone)
-        if _is_outdone(rivals, account, now):
+        if _is_outdone(rivals, account, now) or await self._is_someone_elses(conn, account, account.email):
             await change(conn, accounts, account.id, **_NO_ADDRESS)
             raise AddressTaken
         displaced: list[int] = []
@@ -235,6 +236,14 @@ class Confirmation:
         known = known_number(self.keys, number)
         rows = (await conn.execute(_HELD_NUMBER, number=number, account=account_id, **known)).all()
         return [max(row.phone_proven_at, row.confirmed_at) if row.confirmed_at else None for row in rows]
+
+    async def _is_someone_elses(self, conn: Connection, account: Account, email: str) -> bool:
+        """Tell whether the CRM listed the address, and not because it was this very account's."""
+        # Only whose number moved to somebody else gets a second day.
+        was_registered = account.expires_at > account.created_at + self.limits.unconfirmed_lifetime
+        if was_registered:
+            return False
+        return (await conn.execute(_LISTED_ADDRESS, **known_address(self.keys, email))).first() is not None
 
     async def _lose_number(self, conn: Connection, account: Account) -> None:
         await change(conn, accounts, account.id, **_NO_NUMBER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections import Counter, deque
 from collections.abc import Callable
@@ -63,16 +64,34 @@ class Call:
 
 @dataclass
 class Answer:
-    """What one call is answered. `drop` closes the connection instead."""
+    """What one call is answered. `drop` closes the connection instead; `pieces`: one byte after the other."""
 
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
     body: bytes = b""
+    pieces: bool = False
+
+    def response(self) -> web.Response:
+        return web.Response(status=self.status, headers=self.headers, body=self.body)
+
+
+async def _in_pieces(request: web.Request, answer: Answer) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status)
+    await response.prepare(request)
+    for byte in answer.body:
+        await response.write(bytes([byte]))
+        # Each in a packet of its own.
+        await asyncio.sleep(0.002)
+    return response
 
 
 class FakeCrm:
-    """`answers` are served first in, first out, then `always`. `silent`: calls are held until it is set."""
+    """`answers` are served first in, first out, then `always`. `answering`: calls are held until it is set.
+
+    Asked at `lookup_url`, it says that `known` numbers and addresses exist; its answers there are `lookup_answers`
+    first, and it holds a question until `looking_up` is set.
+    """
 
     def __init__(self, clock: Clock, *secrets: str) -> None:
         self.clock = clock
@@ -85,22 +104,31 @@ class FakeCrm:
         self.answering = asyncio.Event()
         self.answering.set()
         self.waiting = 0
-        self.url = ""
+        self.known: set[str] = set()
+        self.looked_up: list[str] = []
+        self.lookup_answers: deque[Answer] = deque()
+        self.looking_up = asyncio.Event()
+        self.looking_up.set()
+        self.url = self.lookup_url = ""
+        self._ids: set[str] = set()
         self._runner: web.AppRunner | None = None
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
         """Listen; `url` is known afterwards."""
         app = web.Application(client_max_size=20_000)
         app.router.add_post("/hooks/bot", self._take)
+        app.router.add_post("/lookup", self._look_up)
         app.router.add_route("*", "/elsewhere", self._elsewhere)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._runner.addresses[0][1]}/hooks/bot"
+        base = f"http{'s' if tls else ''}://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url, self.lookup_url = f"{base}/hooks/bot", f"{base}/lookup"
 
     async def stop(self) -> None:
         """Stop listening; raises AssertionError when anything was wrong with any call."""
         self.answering.set()
+        self.looking_up.set()
         if self._runner is not None:
             await self._runner.cleanup()
         assert self.mistakes == []
@@ -146,7 +174,30 @@ class FakeCrm:
         self.calls.append(Call(header, body, status, self.clock.now(), signatures, event))
         if answer.drop and request.transport is not None:
             request.transport.close()
-        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        return answer.response()
+
+    async def _look_up(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        asked, _ = self._verified(body, dict(request.headers))
+        if asked is None:
+            self.mistakes.append("a question was not signed")
+            return web.Response(status=401)
+        ((name, value),) = asked.items()
+        if not re.fullmatch({"phone": r"\+[1-9]\d{6,14}", "email": r"[^@A-Z\s]+@[^@A-Z\s]+"}.get(name, "$^"), value):
+            self.mistakes.append(f"{name} is not as it must be")
+        if request.content_type != "application/json":
+            self.mistakes.append(f"the content is {request.content_type}")
+        if request.headers["webhook-id"] in self._ids:
+            self.mistakes.append("a question has the id of another")
+        self._ids.add(request.headers["webhook-id"])
+        self.looked_up.append(value)
+        await self.looking_up.wait()
+        if not self.lookup_answers:
+            return web.json_response({"exists": value in self.known})
+        answer = self.lookup_answers.popleft()
+        if answer.drop and request.transport is not None:
+            request.transport.close()
+        return await _in_pieces(request, answer) if answer.pieces else answer.response()
 
     def _verified(self, body: bytes, headers: dict[str, str]) -> tuple[dict[str, Any] | None, int]:
         count = len(headers.get("webhook-signature", "").split())
