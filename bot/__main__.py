@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("doctor", help="look at everything the bot needs, say what is wrong and how to mend it")
     cleanup = commands.add_parser("cleanup", help="remind and delete at once what is due, as the bot does by the clock")
     cleanup.add_argument("--dry-run", action="store_true", help="only say what would be reminded and deleted")
+    _add_accounts(commands.add_parser("accounts", help="tell the bot whom the CRM knows already"))
     _add_events(commands.add_parser("events", help="list what the CRM has not taken yet, and send it again"))
     _add_partner(commands.add_parser("partner", help="make partners and their campaigns, see what came of them"))
     _add_promo(commands.add_parser("promo", help="make promo codes, see how often they were used"))
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs: dict[str, Callable[[Settings], None]] = {"serve": _serve, "migrate": _migrate}
         runs |= {"events": partial(_events, given), "doctor": _doctor, "cleanup": partial(_cleanup, given)}
         runs |= {"partner": partial(_partner, given), "promo": partial(_promo, given)}
+        runs |= {"accounts": partial(_accounts, given)}
         runs[command](settings)
     except SettingsError as error:
         return _fail(error.lines, 2)
@@ -93,6 +95,13 @@ def _add_promo(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--from", dest="begins", metavar="DATE", help="its first day, as 2026-12-01, in TIME_ZONE")
     add.add_argument("--until", dest="ends", metavar="DATE", help="its last day")
     actions.add_parser("list", help="one line per code, oldest first")
+
+
+def _add_accounts(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="action", required=True)
+    listing = actions.add_parser("import", help="take numbers and addresses that are registered already, as HMACs")
+    listing.add_argument("file", metavar="FILE", help="a value per line or CSV, see README.md; - is the standard input")
+    listing.add_argument("--replace", action="store_true", help="forget what was imported before and is not in it")
 
 
 def _log_file(settings: Settings) -> TextIO | None:
@@ -153,6 +162,12 @@ def _promo(given: argparse.Namespace, settings: Settings) -> None:
     from bot.promo_commands import run
 
     asyncio.run(run(settings, given))
+
+
+def _accounts(given: argparse.Namespace, settings: Settings) -> None:
+    from bot.accounts_command import run
+
+    asyncio.run(run(settings, given.file, replace=given.replace))
 
 
 def _doctor(settings: Settings) -> None:

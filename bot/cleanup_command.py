@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TextIO
 
 from redis.exceptions import RedisError
 
@@ -19,6 +18,7 @@ from bot.event_commands import opened
 from bot.failures import StartFailed
 from bot.opening import open_redis
 from bot.practice.server import PRACTICE_TOKEN
+from bot.progress_line import ProgressLine
 from bot.settings import Settings
 from storage.conversations import Conversations
 from storage.database import DATABASE_ERRORS, DatabaseClock
@@ -64,11 +64,11 @@ def _people(due: Due, batch: int, verb: str) -> str:
 
 async def _clean_up(settings: Settings, expiry: Expiry, now: datetime) -> None:
     async with _forgetting(settings) as forget:
-        line = _Line(sys.stdout)
+        line = ProgressLine(sys.stdout)
         # Who serves looks into the outbox each second, and else at the next start.
-        cleanup = Cleanup(expiry, forget, wake=lambda: None, batch=settings.cleanup_batch, told=line.show)
+        cleanup = Cleanup(expiry, forget, wake=lambda: None, batch=settings.cleanup_batch, told=lambda progress: line.show(progress, progress.batches))
         progress = await cleanup.run(now)
-        line.end(progress)
+        line.end(f"done: {progress}" if progress.batches else "nothing was due")
 
 
 @asynccontextmanager
@@ -97,31 +97,3 @@ async def _answers(url: str) -> bool:
     finally:
         await client.aclose()
     return True
-
-
-class _Line:
-    """Progress: one line that is written over on a terminal; elsewhere a line each time the work has doubled."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._is_terminal = stream.isatty()
-        self._shown = 0
-        self._next = 1
-
-    def show(self, progress: Progress) -> None:
-        """Show how far it is."""
-        if self._is_terminal:
-            text = str(progress)
-            self._stream.write(f"\r{text:<{self._shown}}")
-            self._stream.flush()
-            self._shown = len(text)
-        elif progress.batches >= self._next:
-            self._next = progress.batches * 2
-            self._stream.write(f"{progress}\n")
-            self._stream.flush()
-
-    def end(self, progress: Progress) -> None:
-        """Show what it came to."""
-        begin = "\r" if self._is_terminal and self._shown else ""
-        text = f"done: {progress}" if progress.batches else "nothing was due"
-        self._stream.write(f"{begin}{text:<{self._shown}}\n")

@@ -14,7 +14,7 @@ from aiogram import Dispatcher, Router
 from aiogram.dispatcher.event.handler import CallableObject
 from aiogram.fsm.state import State
 
-from handlers import create_routers
+from handlers.routers import create_routers
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 120

@@ -10,6 +10,16 @@ from tests.journeys.stage import Stage, on_stage
 
 
 @pytest.fixture
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """What keeps the conversation, emptied: beside SQLite what the bot embeds, beside PostgreSQL a cluster."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("database_url") == "postgresql":
+        return str(request.getfixturevalue("redis_cluster_url"))
+    request.getfixturevalue("redis")
+    return str(request.getfixturevalue("valkey").url)
+
+
+@pytest.fixture
 async def stage(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     """The whole bot on both databases, polling."""
     async with on_stage(database_url, redis_url, tmp_path) as stage:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from storage.clock import SystemClock
+from storage.known_accounts import KnownAccounts
+from storage.tables import LookupKind
 from tests.fakes.crm import SECRET, Answer, FakeCrm
 from tests.journeys.stage import Registrant, Stage, on_stage
 from tests.waiting import until
@@ -197,3 +199,41 @@ async def test_who_is_registered_or_gives_the_same_again_is_not_asked_for(stage:
     await ira.shares_contact()
     ira.expects("registration-done")
     assert crm.looked_up == asked
+
+
+async def test_what_was_imported_is_registered_already_and_whoever_leaves_comes_back(
+    database_url: str, redis_url: str, tmp_path: Path, language: str
+) -> None:
+    """Nobody is asked: the CRM gave its list."""
+    async with on_stage(database_url, redis_url, tmp_path) as stage:
+        ira, oleg = stage.someone(language), stage.someone()
+        known = KnownAccounts(stage.app.stores.database, stage.app.stores.keys)
+        theirs = [(LookupKind.NUMBER, "+79169990002"), (LookupKind.ADDRESS, "known@example.org")]
+        await known.add(theirs, stage.clock.now())
+        await ira.says("/start")
+        await ira.says("KNOWN@example.org")
+        assert ira.last().startswith(TAKEN[language][1])
+        await ira.says(ira.email)
+        await ira.says("да" if language == "ru" else "yes")
+        await ira.presses(ira.label("button-register"))
+        await ira.says("8 916 999-00-02")
+        assert ira.last().startswith(TAKEN[language][0])
+        buttons = labels(ira, "button-restore-password", "button-support", "button-my-number")
+        assert ira.person.chat[-1].labels == buttons
+        # Proven or not, a number that the CRM alone knows is not moved.
+        await ira.presses(ira.label("button-my-number"))
+        await ira.says(await ira.code("+79169990002"))
+        assert ira.was_told("registration-phone-taken")
+        await ira.says(ira.phone)
+        await ira.finishes()
+        # The CRM's next list has them, too; that is no reason not to come back.
+        await oleg.registers()
+        await known.add([(LookupKind.NUMBER, oleg.phone), (LookupKind.ADDRESS, oleg.email)], stage.clock.now())
+        await oleg.says("/start")
+        oleg.expects("registration-done")
+        await oleg.says("/delete")
+        await oleg.presses(oleg.label("button-delete"))
+        await oleg.reaches_phone()
+        await oleg.shares_contact()
+        await oleg.finishes(count=2)
+        assert await known.count() == 2

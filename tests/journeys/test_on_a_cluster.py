@@ -1,23 +1,32 @@
-"""A person registers while the conversation is kept by a cluster of three nodes."""
+"""Every journey is played on what one machine has, and on what several share: see `redis_url` in `conftest.py`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import aiohttp
 
-from tests.journeys.stage import on_stage
+from storage.redis_cluster import Cluster
+from tests.journeys.stage import Stage
 
 
-async def test_a_person_registers_on_a_cluster(database_url: str, redis_cluster_url: str, tmp_path: Path) -> None:
-    async with on_stage(database_url, redis_cluster_url, tmp_path) as stage, aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{stage.app.port}/readyz") as ready:
-            assert ready.status == 200
-        ira = stage.someone()
-        await ira.registers()
-        # What a flush takes away is rebuilt from SQL, here too.
-        await stage.app.stores.redis.flushall()
-        await ira.says("/start")
-        ira.expects("registration-done")
-        oleg = stage.someone("en")
-        await oleg.registers()
+async def test_journeys_are_played_on_sqlite_with_the_embedded_store_and_on_postgresql_with_a_cluster(
+    stage: Stage,
+) -> None:
+    stores = stage.app.stores
+    assert isinstance(stores.redis, Cluster) is stores.database.is_postgresql
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{stage.app.port}/readyz") as ready,
+    ):
+        assert ready.status == 200
+    people = [stage.someone() for _ in range(6)]
+    for ira in people:
+        await ira.reaches_phone()
+    if isinstance(stores.redis, Cluster):
+        # They are kept by all of the nodes.
+        sizes = [await stores.redis.dbsize(target_nodes=node) for node in stores.redis.get_primaries()]
+        assert len([size for size in sizes if size]) == 3
+    # What a flush takes away is rebuilt from SQL, here too.
+    await stores.redis.flushall()
+    for ira in people:
+        await ira.says(ira.phone)
+        await ira.finishes()

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 class Crm:
     """A CRM that does as README says."""
 
-    def __init__(self, stage: Stage, redis_url: str) -> None:
+    def __init__(self, stage: Stage, valkey_socket: str) -> None:
         self._stage = stage
-        self._used = redis.Redis(unix_socket_path=redis_url.removeprefix("unix://"))
+        self._used = redis.Redis(unix_socket_path=valkey_socket)
         self._signed_in = signed_in()
 
     async def accepts(self, link: str) -> str:
@@ -53,8 +53,8 @@ async def account_id(stage: Stage, ira: Registrant) -> str:
         return str(found.scalar_one())
 
 
-async def test_every_way_to_the_button_gives_a_token_of_its_own(stage: Stage, redis_url: str, language: str) -> None:
-    crm = Crm(stage, redis_url)
+async def test_every_way_to_the_button_gives_a_token_of_its_own(stage: Stage, valkey_socket: str, language: str) -> None:
+    crm = Crm(stage, valkey_socket)
     ira = stage.someone(language)
     await ira.registers()
     links = [button_of(ira)]
@@ -84,8 +84,8 @@ async def test_a_typed_label_in_the_other_language_gives_the_link_too(stage: Sta
     assert "?token=" in ira.last()
 
 
-async def test_after_a_lost_redis_and_a_restart_it_is_the_same_account(stage: Stage, redis_url: str) -> None:
-    crm = Crm(stage, redis_url)
+async def test_after_a_lost_redis_and_a_restart_it_is_the_same_account(stage: Stage, valkey_socket: str) -> None:
+    crm = Crm(stage, valkey_socket)
     ira = stage.someone()
     await ira.registers()
     account = await account_id(stage, ira)
@@ -122,7 +122,9 @@ async def test_the_conversation_record_keeps_no_token_on_offer(stage: Stage) -> 
     assert "token=" not in str(await redis.hgetall(record))
 
 
-async def test_the_operator_says_where_how_long_and_by_whom(database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_the_operator_says_where_how_long_and_by_whom(
+    database_url: str, redis_url: str, valkey_socket: str, tmp_path: Path
+) -> None:
     own = {"start_url": "https://crm.example/in?from=bot", "start_token_lifetime": "1m", "start_token_issuer": "smarty"}
     async with on_stage(database_url, redis_url, tmp_path, **own) as stage:
         ira = stage.someone()
@@ -131,7 +133,7 @@ async def test_the_operator_says_where_how_long_and_by_whom(database_url: str, r
         assert link.startswith("https://crm.example/in?from=bot&token=")
         token = parse_qs(urlsplit(link).query)["token"][0]
         jwks = f"http://127.0.0.1:{stage.app.port}{JWKS_PATH}"
-        used = redis.Redis(unix_socket_path=redis_url.removeprefix("unix://"))
+        used = redis.Redis(unix_socket_path=valkey_socket)
         assert await asyncio.to_thread(
             signed_in(), token, jwks, "smarty", "https://crm.example", used
         ) == await account_id(stage, ira)
