@@ -27,6 +27,10 @@ STARTED_WITHIN = 150
 # Seconds. The carrier answers this late while somebody is to die in between; a call longer than the timeout is given
 # up, and a dead one's is taken over after the lease. Far apart, so that a slow machine does not take one for another.
 SLOW_CARRIER, GATEWAY_TIMEOUT, LEASE = 1, 5, 10
+_RESTARTS = (
+    asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
+    asyncpg.PostgresConnectionError,
+)  # fmt: skip
 POLLS = "this process polls for updates"
 
 
@@ -99,12 +103,16 @@ class Replicas:
         return self.bots[int((name or "").removeprefix("replica"))]
 
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the database they share."""
-        connection = await asyncpg.connect(self._database)
-        try:
-            return [tuple(row) for row in await connection.fetch(query)]
-        finally:
-            await connection.close()
+        """Ask the database they share; while it is restarted, ask again."""
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(OSError, asyncpg.InterfaceError, *_RESTARTS):
+                    connection = await asyncpg.connect(self._database)
+                    try:
+                        return [tuple(row) for row in await connection.fetch(query)]
+                    finally:
+                        await connection.close()
+                await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -146,6 +154,7 @@ class Killer:
         self._replicas = replicas
         self._api, self._smsc = replicas.outside.api, replicas.outside.smsc
         self._victim = victim
+        self._looked_at = self._counted = 0
         self._chance = chance
         kinds = [self._any_time, self._an_update_was_given, self._a_code_is_being_sent]
         self._kinds = [kinds[n % 3] for n in range(kills)]
@@ -156,7 +165,7 @@ class Killer:
         """Kill and revive; raises TimeoutError when nothing happens for so many seconds."""
         async with asyncio.TaskGroup() as revivals:
             for moment, kind in zip(self._moments, self._kinds, strict=True):
-                await until(lambda moment=moment: self._calls() >= moment, seconds)  # type: ignore[misc]
+                await until(lambda moment=moment: self.calls() >= moment, seconds)  # type: ignore[misc]
                 victim = await kind()
                 while victim is None:
                     await asyncio.sleep(0.02)
@@ -164,10 +173,14 @@ class Killer:
                 await victim.kill()
                 self.deaths[kind.__name__.strip("_")] += 1
                 self.left_in_sending |= set(await self._replicas.rows("SELECT id FROM sends WHERE state = 'sending'"))
-                revivals.create_task(victim.start(STARTED_WITHIN))
+                revivals.create_task(revived(victim))
 
-    def _calls(self) -> int:
-        return sum(call.method != "getUpdates" for call in self._api.calls)
+    def calls(self) -> int:
+        """How many calls there were, counted on from the last time: it is asked every few milliseconds."""
+        for call in self._api.calls[self._looked_at :]:
+            self._looked_at += 1
+            self._counted += call.method != "getUpdates"
+        return self._counted
 
     async def _any_time(self) -> BotProcess | None:
         await asyncio.sleep(self._chance.uniform(0, 0.05))
@@ -197,6 +210,16 @@ class Killer:
     async def _unless_too_long(self, happened: Callable[[], bool]) -> None:
         with contextlib.suppress(TimeoutError):
             await until(happened, 3)
+
+
+async def revived(bot: BotProcess) -> None:
+    """Start it as systemd does: again and again, while a store is away too."""
+    for _ in range(20):
+        with contextlib.suppress(AssertionError):
+            await bot.start(STARTED_WITHIN)
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError(bot.log.read_text()[-2000:])
 
 
 async def a_few_at_a_time(number: int, works: Sequence[Callable[[], Awaitable[object]]]) -> None:
