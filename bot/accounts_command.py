@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -45,11 +45,12 @@ def _lines(file: str) -> Iterator[Iterable[str]]:
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace", newline="")  # type: ignore[union-attr]
         yield sys.stdin
         return
-    try:
-        stream = Path(file).open(encoding="utf-8-sig", errors="replace", newline="")
-    except OSError as error:
-        raise StartFailed(f"FILE: {file} cannot be read ({error.strerror}); write the path of the list, or -") from error
-    with stream:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(file).open(encoding="utf-8-sig", errors="replace", newline=""))
+        except OSError as error:
+            reason = f"{file} cannot be read ({error.strerror})"
+            raise StartFailed(f"FILE: {reason}; write the path of the list, or -") from error
         yield stream
 
 

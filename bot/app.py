@@ -45,10 +45,10 @@ from bot.stores import Engine, Stores, open_engine, open_stores
 from bot.web import Part, create_web
 from bot.webhook_watch import kept
 from handlers.ports import Gateway, Pictures
-from handlers.routers import create_routers
 from handlers.product import Product
 from handlers.registration import done, steps
 from handlers.registration.elsewhere import Elsewhere
+from handlers.routers import create_routers
 from handlers.turn import Room
 from locales import Texts
 from storage.clock import Clock

@@ -13,7 +13,7 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
-from bot.cleanup import Cleanup, Progress
+from bot.cleanup import Cleanup
 from bot.event_commands import opened
 from bot.failures import StartFailed
 from bot.opening import open_redis
@@ -66,7 +66,13 @@ async def _clean_up(settings: Settings, expiry: Expiry, now: datetime) -> None:
     async with _forgetting(settings) as forget:
         line = ProgressLine(sys.stdout)
         # Who serves looks into the outbox each second, and else at the next start.
-        cleanup = Cleanup(expiry, forget, wake=lambda: None, batch=settings.cleanup_batch, told=lambda progress: line.show(progress, progress.batches))
+        cleanup = Cleanup(
+            expiry,
+            forget,
+            wake=lambda: None,
+            batch=settings.cleanup_batch,
+            told=lambda progress: line.show(progress, progress.batches),
+        )
         progress = await cleanup.run(now)
         line.end(f"done: {progress}" if progress.batches else "nothing was due")
 

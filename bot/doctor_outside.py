@@ -149,10 +149,18 @@ class Outside:
         return warning("console sends no SMS, codes are only printed; write SMS_GATEWAYS")
 
     async def crm(self) -> list[Finding]:
-        """See whether anybody is there; nothing is told."""
-        url = self._settings.crm_webhook_url
-        if url is None:
-            return [ok("CRM_WEBHOOK_URL is not set: the CRM is told nothing")]
+        """See whether anybody is there; nothing is told or asked."""
+        webhook, lookup = self._settings.crm_webhook_url, self._settings.crm_lookup_url
+        found = [ok("CRM_WEBHOOK_URL is not set: the CRM is told nothing")]
+        if webhook is not None:
+            found = [await self._crm("CRM_WEBHOOK_URL", webhook, "events wait and are tried for days")]
+        if lookup is not None:
+            found.append(await self._crm("CRM_LOOKUP_URL", lookup, "whoever the CRM knows counts as new"))
+            if self._settings.existing_account_notice != "immediately":
+                found.append(warning("CRM_LOOKUP_URL: nobody is asked with EXISTING_ACCOUNT_NOTICE=after_proof"))
+        return found
+
+    async def _crm(self, name: str, url: str, meanwhile: str) -> Finding:
         try:
             async with (
                 outward_session(_CRM_WITHIN, parallel=1) as session,
@@ -160,13 +168,13 @@ class Outside:
             ):
                 status = answer.status
         except (aiohttp.ClientError, OSError) as error:
-            return [bad(f"CRM_WEBHOOK_URL: cannot be reached: {why(error)}; events wait and are tried for days")]
+            return bad(f"{name}: cannot be reached: {why(error)}; {meanwhile}")
         if 300 <= status < 400:
-            return [bad(f"CRM_WEBHOOK_URL: answers {status}; redirects are never followed, write where it leads")]
+            return bad(f"{name}: answers {status}; redirects are never followed, write where it leads")
         if status >= 500:
-            return [warning(f"CRM_WEBHOOK_URL: answers {status}; look at the CRM's own log")]
+            return warning(f"{name}: answers {status}; look at the CRM's own log")
         is_open = plain_http(url)
-        return [ok(f"CRM_WEBHOOK_URL: somebody answers ({status}){', on a line that anybody can read' * is_open}")]
+        return ok(f"{name}: somebody answers ({status}){', on a line that anybody can read' * is_open}")
 
     async def clock(self) -> list[Finding]:
         """Compare the machine's time with Telegram's."""

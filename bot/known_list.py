@@ -44,7 +44,7 @@ class NoCsv(Exception):
 
 
 class KnownList:
-    """How values are read. `countries` and `types` are those of the steps; a national number is of the first country."""
+    """How values are read. `countries` and `types` are the steps'; a national number is of the first country."""
 
     def __init__(self, countries: Sequence[str], types: Sequence[str]) -> None:
         self._countries = countries

@@ -1,4 +1,4 @@
-"""How far a command is: one line that is written over on a terminal; elsewhere a line each time the work has doubled."""
+"""How far a command is: a line written over on a terminal; elsewhere a line each time the work has doubled."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def guarded_socket(address: tuple[Any, ...]) -> socket.socket:
 def outward_session(timeout: timedelta, *, parallel: int, keep: bool = True) -> aiohttp.ClientSession:
     """Return a session for `parallel` calls at once, each over within `timeout`. Make it inside a running loop.
 
-    `keep`: whether a connection serves one call after the other. It takes no proxy from the environment, since that would resolve names by itself, and keeps no cookie.
+    `keep`: a connection serves one call after the other. It takes no proxy from the environment, since that would
+    resolve names by itself, and keeps no cookie.
     """
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=timeout.total_seconds()),

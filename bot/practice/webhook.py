@@ -84,6 +84,7 @@ class Webhook:
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(self.target.max_connections)
         self._session: aiohttp.ClientSession | None = None
+        self._pointing = asyncio.Lock()
 
     @property
     def active(self) -> bool:
@@ -92,26 +93,29 @@ class Webhook:
 
     async def point_to(self, target: Target) -> None:
         """Deliver to `target` from now on, what already waits included; an empty address stops delivering."""
-        await self.stop()
-        self.target = target
-        self._places = asyncio.Semaphore(target.max_connections)
-        if target.url:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._pace.timeout))
-        self.wake()
+        # Several replicas start at once, and each says the same.
+        async with self._pointing:
+            await self.stop()
+            self.target = target
+            self._places = asyncio.Semaphore(target.max_connections)
+            if target.url:
+                self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._pace.timeout))
+            self.wake()
 
     async def stop(self) -> None:
         """End all deliveries; what was not accepted stays queued."""
+        # A lane that began meanwhile would meet a closed session, and nobody would begin it anew.
+        session, self._session = self._session, None
         tasks, self._lanes = list(self._lanes.values()), {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if session is not None:
+            await session.close()
 
     def wake(self) -> None:
         """Start every lane that has something waiting and no delivery under way."""
-        if not self.active:
+        if self._session is None:
             return
         for update in self._queue.pending():
             if update.lane not in self._lanes:

@@ -111,7 +111,7 @@ def values(text: str, *countries: str) -> list[str]:
     [
         "id,phone,email,name\n7916000000,+79161234567,Ira@Example.org,Ira\n8,,,Nobody\n",
         "EMAIL;PHONE\nira@example.org;8 916 123-45-67\n",
-        "email\tphone\n\"ira@example.org\"\t\"+7 (916) 123-45-67\"\n",
+        'email\tphone\n"ira@example.org"\t"+7 (916) 123-45-67"\n',
         "+79161234567,ira@example.org\n",
         "+79161234567;ira@example.org;\n",
     ],

@@ -210,6 +210,21 @@ async def test_crm(outside: Any, elsewhere: Elsewhere, status: int, level: Level
     assert elsewhere.asked == ["OPTIONS /hook"]
 
 
+async def test_crm_look_ups(outside: Any, elsewhere: Elsewhere) -> None:
+    elsewhere.answers["ask"] = (405, {})
+    given = {"crm_lookup_url": f"{elsewhere.url}/ask", "crm_webhook_secret": SECRET}
+    _, asked = await outside(**given).crm()
+    only([asked], OK, "CRM_LOOKUP_URL", "405")
+    assert elsewhere.asked == ["OPTIONS /ask"]
+    elsewhere.answers["ask"] = (302, {})
+    _, asked = await outside(**given).crm()
+    only([asked], BAD, "CRM_LOOKUP_URL", "never followed")
+    _, asked = await outside(**given | {"crm_lookup_url": f"{nobody()}/ask"}).crm()
+    only([asked], BAD, "CRM_LOOKUP_URL", "counts as new")
+    _, _, unused = await outside(**given, existing_account_notice="after_proof").crm()
+    only([unused], WARNING, "CRM_LOOKUP_URL", "after_proof")
+
+
 async def test_crm_that_is_not_there(outside: Any) -> None:
     only(await outside(crm_webhook_url=f"{nobody()}/hook", crm_webhook_secret=SECRET).crm(), BAD, "Connection refused")
     only(await outside().crm(), OK, "told nothing")

@@ -170,7 +170,9 @@ async def test_f41_while_the_crm_is_away_everybody_registers(opened: Open, crm: 
         assert crm.looked_up == [ira.email]
 
 
-async def test_a_number_claimed_from_the_crm_is_proven_and_the_crm_has_the_last_word(opened: Open, crm: FakeCrm) -> None:
+async def test_a_number_claimed_from_the_crm_is_proven_and_the_crm_has_the_last_word(
+    opened: Open, crm: FakeCrm
+) -> None:
     crm.always = Answer(409)
     async with opened(crm_webhook_url=crm.url, support_chat_id=-1001) as stage:
         stage.api.group(-1001, "Support")

@@ -53,7 +53,9 @@ async def account_id(stage: Stage, ira: Registrant) -> str:
         return str(found.scalar_one())
 
 
-async def test_every_way_to_the_button_gives_a_token_of_its_own(stage: Stage, valkey_socket: str, language: str) -> None:
+async def test_every_way_to_the_button_gives_a_token_of_its_own(
+    stage: Stage, valkey_socket: str, language: str
+) -> None:
     crm = Crm(stage, valkey_socket)
     ira = stage.someone(language)
     await ira.registers()
