@@ -100,6 +100,26 @@ async def test_chats_are_served_in_parallel_up_to_max_connections(
         assert own == ["x", "y"]
 
 
+async def test_nothing_waits_for_ever_while_replicas_that_start_set_the_webhook_anew(
+    server: LocalBotAPI, call: RawClient, hook: Hook
+) -> None:
+    await set_webhook(call, hook)
+    people = [server.person(number) for number in range(1, 31)]
+
+    async def start() -> None:
+        for _ in range(5):
+            await asyncio.gather(*(set_webhook(call, hook) for _ in range(3)))
+
+    async def write(number: int) -> None:
+        for text in "abcde":
+            await people[number].send(text)
+            await asyncio.sleep(0.003)
+
+    await asyncio.gather(start(), *(write(number) for number in range(30)))
+    for person in people:
+        await person.settled(10)
+
+
 async def test_f31_a_press_does_not_wait_for_a_message(server: LocalBotAPI, call: RawClient, hook: Hook) -> None:
     pressed = asyncio.Event()
 
