@@ -1,4 +1,4 @@
-"""F25, F26, F27, F29 as a person meets them, whatever the database: they wait, and finish with one account and one SMS."""
+"""F25, F26, F27, F29 as a person meets them, whatever the database: they wait, and finish with one account, one SMS."""
 
 from __future__ import annotations
 

@@ -161,8 +161,12 @@ class Endurance:
             told = {"CRM_WEBHOOK_URL": crm.url, "CRM_WEBHOOK_SECRET": SECRET, "DAILY_BUDGET": "100000000"}
             async with replicas(outside, "webhook", 3, folder, **stores, **told) as three:
                 began = time.monotonic()
-                async with asyncio.timeout(self._plan.within):
-                    await self._everybody_registers(three)
+                try:
+                    async with asyncio.timeout(self._plan.within):
+                        await self._everybody_registers(three)
+                except TimeoutError:
+                    left = sum(not self._is_through(walker) for walker in self._people)
+                    self.outcome.wrong.append(f"{left} of them had not finished by then")
                 self.outcome.seconds = time.monotonic() - began
                 await self._compare(three, crm)
         return self.outcome
@@ -170,18 +174,31 @@ class Endurance:
     async def _everybody_registers(self, three: Replicas) -> None:
         plan, outside = self._plan, three.outside
         self._people = [Walker(outside.someone("ru" if number % 2 else "en")) for number in range(plan.people)]
-        walks = [lambda walker=walker: walker.walks(len(STEPS), ANSWERED_WITHIN) for walker in self._people]
+        walks = [lambda walker=walker: self._walks(walker) for walker in self._people]
         calls = plan.people * CALLS
         killer = Killer(
             three, lambda: self._chance.choice(three.alive) if three.alive else None, plan.kills, calls, self._chance
         )
+        self.outcome.deaths = killer.deaths
         async with asyncio.TaskGroup() as group:
             group.create_task(killer.kills(plan.within))
             group.create_task(self._restarts(killer, calls))
             telling = group.create_task(self._tells())
             await a_few_at_a_time(AT_ONCE, walks)
             telling.cancel()
-        self.outcome.deaths = killer.deaths
+
+    async def _walks(self, walker: Walker) -> None:
+        """Go the whole way; who gets no answer is told of, and the others go on."""
+        try:
+            await walker.walks(len(STEPS), ANSWERED_WITHIN)
+        except TimeoutError:
+            step, heard = STEPS[max(walker.done - 1, 0)], walker.ira.heard()[-2:]
+            waits = [update.id for update in walker.ira.stage.api.updates if update.author == walker.ira.id]
+            self.outcome.wrong.append(f"{walker.ira.id} got no answer to {step} ({waits[-1:]}); heard last: {heard}")
+
+    @staticmethod
+    def _is_through(walker: Walker) -> bool:
+        return walker.done == len(STEPS) and walker.is_answered()
 
     async def _restarts(self, killer: Killer, calls: int) -> None:
         await until(lambda: killer.calls() >= calls // 3, self._plan.within)
@@ -197,6 +214,7 @@ class Endurance:
             await asyncio.sleep(10)
             done = sum(walker.done == len(STEPS) for walker in self._people)
             print(f"{done:,} of {self._plan.people:,} have registered", file=sys.stderr, flush=True)
+            print(*self.outcome.wrong, sep="\n", file=sys.stderr, flush=True)
 
     async def _compare(self, three: Replicas, crm: FakeCrm) -> None:
         outcome, expect = self.outcome, self.outcome.wrong.append
@@ -205,18 +223,23 @@ class Endurance:
             return not await three.rows("SELECT id FROM outbox WHERE status = 'new'")
 
         await until(nothing_is_left, SETTLED_WITHIN)
+        # Of who had no time to finish nothing can be said.
+        people = [walker for walker in self._people if self._is_through(walker)]
+        unfinished = {walker.ira.id for walker in self._people if not self._is_through(walker)}
         kept = await three.rows("SELECT telegram_id, status, email, phone, id::text FROM accounts")
-        due = sorted((w.ira.id, "confirmed", w.ira.email, w.ira.phone) for w in self._people)
+        kept = [row for row in kept if row[0] not in unfinished]
+        due = sorted((w.ira.id, "confirmed", w.ira.email, w.ira.phone) for w in people)
         if sorted(row[:4] for row in kept) != due:
             expect(f"{len(kept)} accounts, not exactly one confirmed for each of {len(due)} people")
         outcome.accounts = sum(row[1] == "confirmed" for row in kept)
 
-        ids = {call.id: (call.type, call.account_id) for call in crm.taken}
-        outcome.events, outcome.told_again = len(ids), len(crm.taken) - len(ids)
+        told = [call for call in crm.taken if call.event["data"]["telegram_id"] not in unfinished]
+        ids = {call.id: (call.type, call.account_id) for call in told}
+        outcome.events, outcome.told_again = len(ids), len(told) - len(ids)
         if Counter(ids.values()) != Counter(("registration.confirmed", row[4]) for row in kept):
             expect(f"{len(ids)} events at the CRM, not exactly one registration.confirmed for each account")
 
-        inboxes = [three.outside.smsc.inbox(walker.ira.phone) for walker in self._people]
+        inboxes = [three.outside.smsc.inbox(walker.ira.phone) for walker in people]
         repeated = await three.rows("SELECT id FROM sends WHERE repeated")
         outcome.sms, outcome.repeated = sum(map(len, inboxes)), len(repeated)
         if not all(1 <= len(inbox) <= 2 and len(set(inbox)) == 1 for inbox in inboxes):
