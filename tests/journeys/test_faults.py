@@ -128,7 +128,8 @@ async def test_f27_with_redis_away_people_wait_and_nothing_is_lost(
 async def test_f29_a_lock_lost_after_the_commit_is_handled_again_with_one_effect(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ira, accept, lost = stage.someone(), Accounts.accept_terms, []
+    ira, accept = stage.someone(), Accounts.accept_terms
+    lost: list[bool] = []
 
     async def slow(self: Accounts, *args: Any, **kwargs: Any) -> Any:
         result = await accept(self, *args, **kwargs)
