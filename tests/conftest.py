@@ -26,6 +26,7 @@ from tests.redis_fixtures import (
     redis_sentinel_url,
     valkey,
     valkey_cluster,
+    valkey_cluster_emptier,
     valkey_socket,
     valkey_watched,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "redis_sentinel_url",
     "valkey",
     "valkey_cluster",
+    "valkey_cluster_emptier",
     "valkey_socket",
     "valkey_watched",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "redis_sentinel_url",
     "valkey",
     "valkey_cluster",
+    "valkey_cluster_emptier",
     "valkey_socket",
     "valkey_watched",
 ]
@@ -62,12 +63,18 @@ async def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
         yield cluster_url(nodes)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def redis_cluster_url(valkey_cluster: str) -> str:
-    """The address of a real cluster, emptied."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey_cluster_emptier(valkey_cluster: str) -> AsyncIterator[Client]:
+    """A client of the session's cluster: to learn what is where takes longer than most tests."""
     client = connect_cluster(valkey_cluster)
-    await client.flushall()
+    yield client
     await client.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def redis_cluster_url(valkey_cluster: str, valkey_cluster_emptier: Client) -> str:
+    """The address of a real cluster, emptied."""
+    await valkey_cluster_emptier.flushall()
     return valkey_cluster
 
 
