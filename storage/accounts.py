@@ -17,7 +17,7 @@ from storage.keys import Keys
 from storage.known_accounts import forget
 from storage.ledger import Ledger
 from storage.limits import Limits
-from storage.linked import forget_identities, has_proven
+from storage.linked import forget_claims, forget_identities, has_proven
 from storage.models import Account, AccountStatus, Progress, TermsAcceptance, UpdateRef
 from storage.personal import erase_personal
 from storage.promo_codes import HELD_PROMO, prolong, promised
@@ -31,9 +31,10 @@ _SET_LANGUAGE = Statement(_mine, sets=("language", *HERE))
 _SET_BLOCKED = Statement(_mine, sets=("blocked_at",))
 # A new account takes over what is kept of its person: by which link they came, and which promo code they gave.
 _TAKEN_OVER = {"touch_id": LIVE_TOUCH, "promo": HELD_PROMO}
+_GIVEN = [name for name in Account.__dataclass_fields__ if name not in {"asked_number", "invite", *_TAKEN_OVER}]
 _CREATE = Statement(
     sa.insert(accounts).values(_TAKEN_OVER).returning(*(accounts.c[name] for name in _TAKEN_OVER)),
-    sets=[name for name in Account.__dataclass_fields__ if name not in {"asked_number", *_TAKEN_OVER}],
+    sets=_GIVEN,
 )
 
 
@@ -74,9 +75,9 @@ class Accounts:
     ) -> Progress:
         """Record the acceptance and create the account, or renew the acceptance of the one there is.
 
-        `email` (normalised, claimed) is taken when the account has none. `verified`: a linked identity is said to have
-        proven it, which is looked up. Raises AddressTaken or NumberTaken when that completes the account and someone
-        else's right is the better one.
+        `email` (normalised, claimed) is taken when the account has none. `verified`: a linked identity or an invitation
+        is said to have proven it, which is looked up. Raises AddressTaken or NumberTaken when that completes the
+        account and someone else's right is the better one.
         """
 
         async def work(conn: Connection) -> Progress:
@@ -99,6 +100,7 @@ class Accounts:
                 accepted_at=now,
             )  # fmt: skip
             if email is not None and takes and proven:
+                await forget_claims(conn, update.telegram_id)
                 return await self._confirmation.give_address(conn, account, email, verified=True, now=now)
             return await self._confirmation.complete(conn, account, now)
 
@@ -159,7 +161,8 @@ class Accounts:
             account = await hold(conn, update.telegram_id)
             await leave(conn, update.telegram_id)
             if account is None:
-                return await forget_identities(conn, update.telegram_id)
+                claimed = await forget_claims(conn, update.telegram_id)
+                return await forget_identities(conn, update.telegram_id) or claimed
             if account.status is not AccountStatus.PENDING:
                 await remember_former(conn, self._keys, account, now)
             await erase_personal(conn, [(account.id, account.telegram_id)], now)
@@ -187,7 +190,7 @@ class Accounts:
             asked_number=None, created_at=now, expires_at=now + self._limits.unconfirmed_lifetime, confirmed_at=None,
             terms_accepted_at=now if accepted else None,
         )  # fmt: skip
-        row = {name: value for name, value in vars(account).items() if name not in {"asked_number", *_TAKEN_OVER}}
+        row = {name: getattr(account, name) for name in _GIVEN}
         theirs = self._toucher(telegram_id, now) | promised(self._keys, telegram_id, now)
         taken_over = (await conn.execute(_CREATE, **row, **theirs)).one()
         account = replace(account, **taken_over._asdict())

@@ -95,22 +95,31 @@ class Attribution:
         """
 
         async def work(conn: Connection) -> bool:
-            account = await hold(conn, telegram_id)
-            if account is not None and (account.status is not AccountStatus.PENDING or account.touch_id is not None):
-                return account.touch_id is not None
-            theirs = toucher(self._keys, telegram_id, now - self._window)
-            if (await conn.execute(_LIVE, **theirs)).first() is not None:
-                return True
-            owners = (await conn.execute(_OWNERS, campaign=campaign_id)).one_or_none()
-            if owners is None or telegram_id in owners:
-                return False
-            touch_id = await self._renewed_or_made(conn, theirs, campaign_id, now)
-            await reach(conn, touch_id, _stands_at(account))
-            if account is not None:
-                await change(conn, accounts, account.id, touch_id=touch_id)
-            return True
+            return await self.add(conn, await hold(conn, telegram_id), telegram_id, campaign_id, now)
 
         return await self._database.write(None, work)
+
+    async def add(
+        self, conn: Connection, account: Account | None, telegram_id: int, campaign_id: int, now: datetime
+    ) -> bool:
+        """Do as `touch` in the caller's transaction, which holds the person; `account` is theirs."""
+        if account is not None and (account.status is not AccountStatus.PENDING or account.touch_id is not None):
+            return account.touch_id is not None
+        theirs = self.toucher(telegram_id, now)
+        if (await conn.execute(_LIVE, **theirs)).first() is not None:
+            return True
+        owners = (await conn.execute(_OWNERS, campaign=campaign_id)).one_or_none()
+        if owners is None or telegram_id in owners:
+            return False
+        touch_id = await self._renewed_or_made(conn, theirs, campaign_id, now)
+        await reach(conn, touch_id, _stands_at(account))
+        if account is not None:
+            await change(conn, accounts, account.id, touch_id=touch_id)
+        return True
+
+    def toucher(self, telegram_id: int, now: datetime) -> dict[str, Any]:
+        """Return the parameters of `LIVE_TOUCH` at this moment."""
+        return toucher(self._keys, telegram_id, now - self._window)
 
     async def _renewed_or_made(self, conn: Connection, theirs: dict[str, Any], campaign_id: int, now: datetime) -> int:
         """Return the person's touch of this campaign, which begins to count now.

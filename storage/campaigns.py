@@ -23,6 +23,7 @@ LONGEST_NAME = 40
 """Characters of a campaign's or a partner's name."""
 # A fresh code is taken once in a million tries when there are a million campaigns.
 _TRIES = 5
+_NO_CODE = "no free code was found for a campaign"
 
 _row = (campaigns.c.id, campaigns.c.name, campaigns.c.partner_id, campaigns.c.inviter)
 _select = sa.select(*_row)
@@ -183,8 +184,8 @@ class Campaigns:
         """Return a person's own invitations, made at their first use."""
 
         async def work(conn: Connection) -> Campaign:
-            whose = {"person": telegram_id}
-            return await self._found_or_made(conn, _OF_PERSON, whose, now, inviter=telegram_id, name="")
+            campaign_id = await own_campaign(conn, telegram_id, now, self._random)
+            return Campaign(campaign_id, "", None, telegram_id)
 
         return await self._database.write(None, work)
 
@@ -202,11 +203,27 @@ class Campaigns:
             found = (await conn.execute(wanted, **which)).one_or_none()
             if found is not None:
                 return Campaign(*found)
-            code = int.from_bytes(self._random(referral_codes.BITS // 8))
+            code = _fresh(self._random)
             # Somebody else may have made the same campaign meanwhile, or have the same code: then again.
             if await insert_unless_there(conn, campaigns, id=code, created_at=now, **row):
                 return Campaign(code, row["name"], row.get("partner_id"), row.get("inviter"))
-        raise LookupError("no free code was found for a campaign")
+        raise LookupError(_NO_CODE)
+
+
+async def own_campaign(conn: Connection, telegram_id: int, now: datetime, random: Callable[[int], bytes]) -> int:
+    """Return the id of a person's own invitations, in the caller's transaction: one statement at their first use."""
+    for _ in range(_TRIES):
+        code = _fresh(random)
+        if await insert_unless_there(conn, campaigns, id=code, created_at=now, inviter=telegram_id, name=""):
+            return code
+        found = (await conn.execute(_OF_PERSON, person=telegram_id)).one_or_none()
+        if found is not None:
+            return int(found.id)
+    raise LookupError(_NO_CODE)
+
+
+def _fresh(random: Callable[[int], bytes]) -> int:
+    return int.from_bytes(random(referral_codes.BITS // 8))
 
 
 def is_name(name: str) -> bool:

@@ -7,7 +7,8 @@ the numbers and the addresses concerned (`records.hold`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from storage import outbox, promo_codes
 from storage.attribution import credit
+from storage.campaigns import own_campaign
 from storage.database import Database
 from storage.errors import AddressTaken, NumberTaken
 from storage.events import Events
@@ -129,13 +131,17 @@ _LOSE_NUMBER = _lose(
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Decides, writes and queues the notices; its methods run in the caller's transaction."""
+    """Decides, writes and queues the notices; its methods run in the caller's transaction.
+
+    `random` returns so many random bytes.
+    """
 
     database: Database
     keys: Keys
     limits: Limits
     terms_version: str
     events: Events
+    random: Callable[[int], bytes] = secrets.token_bytes
 
     async def prove(
         self, conn: Connection, account: Account, number: str, proof: PhoneProof, now: datetime
@@ -177,7 +183,9 @@ class Confirmation:
         await change(conn, accounts, account.id, status=AccountStatus.CONFIRMED, confirmed_at=now, **given)
         if account.asked_number is not None:
             await conn.execute(_REPLACE, account=account.id, state=ChallengeState.REPLACED)
+        invite = account.invite or await own_campaign(conn, account.telegram_id, now, self.random)
         account = replace(account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now, promo=promo)
+        account = replace(account, invite=invite)
         await self.events.confirmed(conn, account, now, credited=earned)
         return Progress(account, confirmed_now=True, displaced=_each_once(displaced))
 

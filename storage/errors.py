@@ -28,6 +28,7 @@ class Limit(StrEnum):
     PAUSED = "paused"
     NO_GATEWAY = "no_gateway"
     PROMO_GUESSES = "promo_guesses"
+    INVITES_PER_PERSON = "invites_per_person"
 
 
 class Refusal(Exception):
@@ -121,6 +122,11 @@ class PromoUsedBefore(Refusal):
 @dataclass
 class PromoTooLate(Refusal):
     """The registration is complete, and promo codes are for registering."""
+
+
+@dataclass
+class InvitationGone(Refusal):
+    """The link of an invitation is none, or too old, or somebody else was quicker."""
 
 
 class StorageError(Exception):

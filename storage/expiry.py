@@ -78,7 +78,7 @@ class Expiry:
         self.database = database
         self.events = events or Events(database)
         self.limits = limits
-        self.pruning = Pruning(database, limits.unconfirmed_lifetime)
+        self.pruning = Pruning(database, limits)
         self._spread = _Spread(limits)
 
     def sweep(self, now: datetime) -> Sweep:

@@ -12,8 +12,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from storage import referral_codes
 from storage.database import Database
+from storage.invitation_tables import invitations
 from storage.keys import Keys
+from storage.marks import mark
+from storage.outbox import INVITATION
 from storage.partner_tables import UnixTime, campaigns, touches
 from storage.statements import Connection
 from storage.tables import (
@@ -59,11 +63,13 @@ class Exports:
         """Return the person's data as plain JSON, None when there is none. Moments are ISO 8601, in UTC.
 
         `account`; `linked`: accounts elsewhere that sign them in, which may be there before the account is, and then is
-        all; `came_by`: the link that brought them; `terms`: each acceptance; `numbers`: each that was to be proven;
-        `codes`: each that was asked for and what became of it, refused ones too; `entered_codes`, `looked_up`: moments
-        that limits count; `waiting`: what is queued for them or about them; `updates`: when their messages changed
-        something, kept for 48 hours. What is counted of an earlier account of the same person, erased since, is not
-        told: that account is nobody's.
+        all; `invited`: addresses that an invitation vouches for, likewise; `came_by`: the link that brought them;
+        `own_link`: the one they invite by; `invitations`: when they had letters sent (to whom nobody knows any more,
+        and what became of them would tell who is registered); `terms`: each acceptance; `numbers`: each that was to be
+        proven; `codes`: each that was asked for and what became of it, refused ones too; `entered_codes`, `looked_up`:
+        moments that limits count; `waiting`: what is queued for them or about them; `updates`: when their messages
+        changed something, kept for 48 hours. What is counted of an earlier account of the same person, erased since, is
+        not told: that account is nobody's.
         """
 
         async def work(conn: Connection) -> Json | None:
@@ -71,12 +77,17 @@ class Exports:
             account = (await conn.execute(wanted.where(accounts.c.telegram_id == telegram_id))).first()
             theirs = _select([identities.c[name] for name in LINKED], identities.c.telegram_id == telegram_id)
             linked = await _rows(conn, theirs)
+            claimed = [invitations.c.used_at, invitations.c.email]
+            invited = await _rows(conn, _select(claimed, invitations.c.invitee == telegram_id))
+            early = {"linked": linked, "invited": invited}
             if account is None:
-                return {"account": None, "linked": linked} if linked else None
+                return {"account": None, **early} if linked or invited else None
             own = {"id": str(account.id), **_named(ACCOUNT, account)}
             came_by = await _rows(conn, _came_by(account.touch_id))
             history = await self._history(conn, account.id, telegram_id, account.created_at)
-            return {"account": own, "linked": linked, "came_by": came_by, **history}
+            link = _select([campaigns.c.id, campaigns.c.created_at], campaigns.c.inviter == telegram_id)
+            own_link = [{**row, "id": referral_codes.written(row["id"])} for row in await _rows(conn, link)]
+            return {"account": own, **early, "came_by": came_by, "own_link": own_link, **history}
 
         return await self._database.read(work)
 
@@ -85,13 +96,19 @@ class Exports:
         asked, sent, tried, looked, queued = challenges.c, sends.c, code_attempts.c, lookups.c, outbox.c
         theirs = sa.select(asked.id).where(asked.account_id == account_id)
         for_them = sa.or_(queued.telegram_id == telegram_id, queued.account_id == account_id)
+        # Which letters wait would tell which did not have to.
+        waits = sa.and_(queued.status != OutboxStatus.DONE.value, queued.kind != INVITATION)
+        asked_for, inviters = invitations.c, [mark(hmac) for hmac in persons]
         wanted = {
+            "invitations": _select(
+                [asked_for.created_at], asked_for.inviter.in_(inviters), asked_for.created_at >= since
+            ),
             "terms": _select(TERMS, terms_acceptances.c.account_id == account_id),
             "numbers": _select([asked[name] for name in NUMBERS], asked.account_id == account_id),
             "codes": _select([sent[name] for name in CODES], sent.person_hmac.in_(persons), sent.at >= since),
             "entered_codes": _select([tried.at, tried.outcome], tried.challenge_id.in_(theirs)),
             "looked_up": _select([looked.at, looked.kind], looked.person_hmac.in_(persons), looked.at >= since),
-            "waiting": _select([queued.run_at, queued.kind], for_them, queued.status != OutboxStatus.DONE.value),
+            "waiting": _select([queued.run_at, queued.kind], for_them, waits),
             "updates": _select([applied_updates.c.at], applied_updates.c.telegram_id == telegram_id),
         }
         return {name: await _rows(conn, query) for name, query in wanted.items()}

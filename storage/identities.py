@@ -25,6 +25,7 @@ from storage.errors import AddressTaken, IdentityTaken, NoAccount
 from storage.events import Events
 from storage.keys import Keys
 from storage.limits import Limits
+from storage.linked import vouched
 from storage.models import Account, AccountStatus, Progress, UpdateRef
 from storage.personal import erase_personal
 from storage.records import hold, lock
@@ -110,6 +111,14 @@ class Identities:
 
         async def work(conn: Connection) -> tuple[Linked, ...]:
             return tuple(Linked(*row) for row in (await conn.execute(_OF_PERSON, person=telegram_id)).all())
+
+        return await self._database.read(work)
+
+    async def vouched(self, telegram_id: int) -> str | None:
+        """Return the address that an identity or an invitation vouches for, of who has no account yet."""
+
+        async def work(conn: Connection) -> str | None:
+            return await vouched(conn, telegram_id)
 
         return await self._database.read(work)
 

@@ -48,3 +48,6 @@ class Limits:
     # For so long whoever came by a link first has brought the person.
     attribution_window: timedelta = timedelta(days=30)
     promo_guesses: Window = Window(5, timedelta(minutes=5))
+    invite_lifetime: timedelta = timedelta(days=14)
+    invites_per_person: Window = Window(10, timedelta(hours=24))
+    mails_per_address: Window = Window(1, timedelta(days=14))

@@ -47,7 +47,8 @@ class Account:
 
     `phone` is the *proven* number (E.164); `asked_number` is the number of the newest challenge that still counts
     as "asked" (open, dead after too many tries, or past its session), None once proven, taken or replaced. `touch_id`:
-    by which touch they came. `promo`: the promo code they gave, for good once they are confirmed.
+    by which touch they came. `promo`: the promo code they gave, for good once they are confirmed. `invite`: the id of
+    their own link's campaign, made when they are confirmed.
     """
 
     id: UUID
@@ -66,6 +67,7 @@ class Account:
     terms_accepted_at: datetime | None = None
     touch_id: int | None = None
     promo: str | None = None
+    invite: int | None = None
 
 
 @dataclass(frozen=True)

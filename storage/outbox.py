@@ -23,6 +23,7 @@ HELP = "help"
 ALERT = "alert"
 EVENT = "event"
 FALL_BACK = "fall_back"
+INVITATION = "invitation"
 
 IS_NEW = outbox.c.status == sa.literal_column(f"'{OutboxStatus.NEW.value}'")
 IS_EVENT = outbox.c.kind == sa.literal_column(f"'{EVENT}'")
@@ -57,7 +58,8 @@ class OutboxItem:
 
     Payload of kind "code": {"send_id": hex, "route": [[gateway, channel, price], ...]}. Of kind "notice":
     {"telegram_id", "language", "text": key, "values": {}}. Of kind "alert": {"text": key, "values": {}}. Of kind
-    "fall_back": {"send_id": hex}. Of kind "event": what the CRM is sent, see `storage/events.py`.
+    "fall_back": {"send_id": hex}. Of kind "event": what the CRM is sent, see `storage/events.py`. Of kind "invitation":
+    {"invitation_id": hex, "address": normalised, "seed": base64, "telegram_id", "language", "name": the inviter's}.
     """
 
     id: UUID

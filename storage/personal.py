@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from storage.attribution import forget_touches
 from storage.event_queue import REFUSED
+from storage.invitation_tables import invitations
 from storage.many import ForMany
 from storage.models import SendState
 from storage.outbox import IS_EVENT
@@ -32,6 +33,10 @@ _EMPTY_CHALLENGES = ForMany(
 )
 _DELETE_QUEUED = ForMany(lambda among: sa.delete(outbox).where(among(outbox.c.telegram_id)))
 _DELETE_IDENTITIES = ForMany(lambda among: sa.delete(identities).where(among(identities.c.telegram_id)))
+# What an invitation vouches for before there is an account; the rest of its row is nobody's.
+_FORGET_CLAIMS = ForMany(
+    lambda among: sa.update(invitations).where(among(invitations.c.invitee)).values(invitee=None, email=None)
+)
 _DELETE_REFUSED = ForMany(
     lambda among: sa.delete(outbox).where(
         among(outbox.c.account_id),
@@ -46,8 +51,8 @@ _DELETE_ACCOUNTS = ForMany(lambda among: sa.delete(accounts).where(among(account
 async def erase_personal(conn: Connection, people: Sequence[tuple[UUID, int]], now: datetime) -> None:
     """Delete these accounts (id, Telegram id), their identities, numbers, open codes and queued messages.
 
-    The ledger, the wrong codes, the look-ups, the touches, the uses of promo codes and the history of accepted terms
-    stay: they hold HMACs only.
+    The ledger, the wrong codes, the look-ups, the touches, the uses of promo codes, the invitations and the history of
+    accepted terms stay: they hold HMACs only.
     What the CRM is still to be told stays too, and goes once it is told; what it refused to hear goes now.
     """
     account_ids, telegram_ids = [account_id for account_id, _ in people], [telegram_id for _, telegram_id in people]
@@ -55,6 +60,7 @@ async def erase_personal(conn: Connection, people: Sequence[tuple[UUID, int]], n
     await _EMPTY_CHALLENGES.execute(conn, account_ids)
     await _DELETE_QUEUED.execute(conn, telegram_ids)
     await _DELETE_IDENTITIES.execute(conn, telegram_ids)
+    await _FORGET_CLAIMS.execute(conn, telegram_ids)
     await _DELETE_REFUSED.execute(conn, account_ids)
     await forget_touches(conn, account_ids, telegram_ids)
     await _DELETE_ACCOUNTS.execute(conn, account_ids)

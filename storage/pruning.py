@@ -10,8 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from storage.database import Database
+from storage.invitation_tables import invitations
+from storage.limits import Limits
 from storage.many import ForMany
-from storage.outbox import NO_EVENT
+from storage.outbox import INVITATION, NO_EVENT
 from storage.partner_tables import click_visitors
 from storage.statements import Connection, Statement
 from storage.tables import OutboxStatus, accounts, applied_updates, early_reports, identities, outbox
@@ -32,6 +34,23 @@ _IS_DONE = outbox.c.status == sa.literal_column(f"'{OutboxStatus.DONE.value}'")
 _ENDED = sa.select(outbox.c.id).where(_IS_DONE, NO_EVENT, outbox.c.run_at < _BEFORE).order_by(outbox.c.run_at)
 FORGET_ROWS = Statement(
     sa.delete(outbox).where(outbox.c.id.in_(_ENDED.limit(_NUMBER).with_for_update(skip_locked=True)))
+)
+# Of a letter that was given up after faults of ours: what it says of the invited goes no later.
+_IS_DEAD = outbox.c.status == sa.literal_column(f"'{OutboxStatus.DEAD.value}'")
+_IS_LETTER = outbox.c.kind == sa.literal_column(f"'{INVITATION}'")
+_LETTERS = sa.select(outbox.c.id).where(_IS_DEAD, NO_EVENT, _IS_LETTER, outbox.c.run_at < _BEFORE)
+FORGET_LETTERS = Statement(
+    sa.delete(outbox).where(outbox.c.id.in_(_LETTERS.limit(_NUMBER).with_for_update(skip_locked=True)))
+)
+_INVITED = sa.select(invitations.c.id).where(invitations.c.created_at < _BEFORE).order_by(invitations.c.created_at)
+FORGET_INVITATIONS = Statement(
+    sa.delete(invitations).where(invitations.c.id.in_(_INVITED.limit(_NUMBER).with_for_update(skip_locked=True)))
+)
+_CLAIMED = sa.select(invitations.c.id).where(invitations.c.invitee.is_not(None), invitations.c.used_at < _BEFORE)
+FORGET_CLAIMS = Statement(
+    sa.update(invitations)
+    .where(invitations.c.id.in_(_CLAIMED.limit(_NUMBER).with_for_update(skip_locked=True)))
+    .values(invitee=None, email=None)
 )
 _NAME = (early_reports.c.gateway, early_reports.c.provider_id)
 _EARLY = sa.select(*_NAME).where(early_reports.c.at < _BEFORE).order_by(early_reports.c.at).limit(_NUMBER)
@@ -62,11 +81,14 @@ class Pruned:
 
 
 class Pruning:
-    """`lifetime`: how long an identity may wait for its person's account."""
+    """An identity, and the address of an invitation, wait for their person's account as long as that for its number."""
 
-    def __init__(self, database: Database, lifetime: timedelta) -> None:
+    def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database
-        self._lifetime = lifetime
+        self._lifetime = limits.unconfirmed_lifetime
+        # For so long a row is a link's, or counted.
+        windows = (limits.invites_per_person.period, limits.mails_per_address.period)
+        self._invitations = max(limits.invite_lifetime, *windows) + REMEMBERED
         # Row ids grow with time (`Database.new_id`). Who has an account takes their identities along when it goes, so
         # that each link is looked at once by each process.
         self._links_seen = UUID(int=0)
@@ -74,7 +96,7 @@ class Pruning:
     async def run(self, now: datetime) -> AsyncIterator[Pruned]:
         """Forget updates applied more than 48 hours ago and what else is as old, one transaction at each step."""
         while True:
-            counts = await self._database.write(None, lambda conn: _forget(conn, now - REMEMBERED))
+            counts = await self._database.write(None, lambda conn: self._forget(conn, now))
             if any(counts):
                 yield Pruned(counts[0], sum(counts))
             if max(counts) < _BATCH:
@@ -106,10 +128,13 @@ class Pruning:
         self._links_seen = seen[-1][0]
         return len(nobodys)
 
-
-async def _forget(conn: Connection, before: datetime) -> list[int]:
-    """Return how many rows of each kind went, the updates first."""
-    statements = (FORGET_UPDATES, FORGET_ROWS, FORGET_REPORTS)
-    counts = [(await conn.execute(statement, before=before)).count for statement in statements]
-    # Wherever the operator is, that day is over.
-    return [*counts, (await conn.execute(FORGET_VISITORS, day=before.toordinal())).count]
+    async def _forget(self, conn: Connection, now: datetime) -> list[int]:
+        """Return how many rows of each kind went, the updates first."""
+        before = now - REMEMBERED
+        old = {
+            FORGET_UPDATES: before, FORGET_ROWS: before, FORGET_REPORTS: before, FORGET_LETTERS: before,
+            FORGET_INVITATIONS: now - self._invitations, FORGET_CLAIMS: now - self._lifetime,
+        }  # fmt: skip
+        counts = [(await conn.execute(statement, before=moment)).count for statement, moment in old.items()]
+        # Wherever the operator is, that day is over.
+        return [*counts, (await conn.execute(FORGET_VISITORS, day=before.toordinal())).count]

@@ -9,11 +9,13 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from storage.models import Account, AccountStatus, PhoneProof
+from storage.partner_tables import campaigns
 from storage.statements import Connection, Statement
 from storage.tables import IS_ASKED, accounts, challenges
 
-_asked_number = challenges.c.number.label("asked_number")
-_columns = [_asked_number if name == "asked_number" else accounts.c[name] for name in Account.__dataclass_fields__]
+_invite = sa.select(campaigns.c.id).where(campaigns.c.inviter == accounts.c.telegram_id).scalar_subquery()
+_elsewhere = {"asked_number": challenges.c.number.label("asked_number"), "invite": _invite.label("invite")}
+_columns = [_elsewhere[name] if name in _elsewhere else accounts.c[name] for name in Account.__dataclass_fields__]
 _account = sa.select(*_columns).outerjoin_from(
     accounts, challenges, sa.and_(challenges.c.account_id == accounts.c.id, IS_ASKED)
 )
