@@ -25,6 +25,7 @@ from bot.failures import StartFailed
 from bot.gateways import chosen_gateways, gateways_of
 from bot.gateways.mail_domains import DnsMailDomains
 from bot.jobs import Jobs
+from bot.mail import Mail, open_mail
 from bot.metrics import Counters, Metrics
 from bot.middlewares import TurnMiddleware
 from bot.outgoing import create_courier
@@ -55,6 +56,7 @@ from storage.clock import Clock
 from storage.conversion import Conversion
 from storage.keys import Keys
 from storage.leases import Leases
+from storage.outbox import INVITATION
 
 log = logging.getLogger(__name__)
 
@@ -112,11 +114,12 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         gateways = _gateways(settings, stores, practice, stack)
         routes, conversion = routes_of(settings, gateways, random.SystemRandom()), Conversion(stores.database)
         engine = open_engine(settings, stores, sending_of(settings, routes))
-        courier = _courier(settings, stores, engine, bot, texts, product, gateways, owner)
+        site = open_site(settings, stores, texts, product)
+        mail = open_mail(settings, stores, site, texts, product, owner)
+        courier = _courier(settings, stores, engine, bot, texts, product, gateways, owner, mail)
         jobs = _jobs(settings, stores, bot.id, courier, _learning(routes, conversion, stores.clock))
         counters = Counters()
         sign_in = SignIn(settings, stores.keys, product.bot_username)
-        site = open_site(settings, stores, texts, product)
         social = open_social(settings, stores, site, bot.id, courier.wake, stack)
         elsewhere = open_elsewhere(settings, stores, stack)
         pictures = DrawnPictures(product.name)
@@ -130,7 +133,7 @@ async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         application = _application(settings, stores, receiver if hooked else None, secret, counters, conversion)
         reports = Reports(gateways, engine.sends, stores.clock, settings.base_url(), courier.wake)
         pages = [ReferralPages(site, stores.partners, pictures)] if site else []
-        parts: list[Part] = [sign_in, social, reports, *pages, *([practice.page] if practice else [])]
+        parts: list[Part] = [sign_in, social, mail, reports, *pages, *([practice.page] if practice else [])]
         for part in parts:
             part.add_to(application)
         port = await _listen(settings, application, stack)
@@ -170,12 +173,12 @@ def _gateways(settings: Settings, stores: Stores, practice: Practice | None, sta
 
 def _courier(
     settings: Settings, stores: Stores, engine: Engine, bot: Bot, texts: Texts, product: Product,
-    gateways: list[Gateway], owner: str,
+    gateways: list[Gateway], owner: str, mail: Mail,
 ) -> Courier:  # fmt: skip
     return create_courier(
         settings, outbox=stores.outbox, sends=engine.sends, accounts=stores.accounts, challenges=engine.challenges,
         gateways=gateways, bot=bot, texts=texts, product=product, clock=stores.clock,
-        chance=random.SystemRandom(), owner=owner,
+        chance=random.SystemRandom(), owner=owner, others={INVITATION: mail.delivery},
     )  # fmt: skip
 
 
@@ -234,7 +237,7 @@ def _dispatcher(
         room=room, accounts=stores.accounts, challenges=engine.challenges, leases=stores.leases, clock=stores.clock,
         courier=courier, exports=stores.exports, schedule=OutboxSchedule(bot, stores.outbox),
         mail_domains=DnsMailDomains(), identities=social.identities, sign_ups=social.sign_ups,
-        elsewhere=elsewhere, pictures=pictures, **vars(stores.partners),
+        elsewhere=elsewhere, invitations=stores.invitations, pictures=pictures, **vars(stores.partners),
     )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock, social.identities))

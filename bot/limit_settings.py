@@ -78,6 +78,12 @@ class LimitSettings(BaseSettings):
     attribution_window: Duration = timedelta(days=30)
     # Enough for a slip or two; guessing promo codes takes ages.
     promo_guesses: OneWindow = Window(5, timedelta(minutes=5))
+    # A colleague may be away for a fortnight; a link found later is of no use.
+    invite_lifetime: Duration = timedelta(days=14)
+    # A team is invited in a day or two; what goes to strangers' mailboxes in the product's name stays little.
+    invites_per_person: OneWindow = Window(10, timedelta(hours=24))
+    # Whoever asks: one letter, and no other while its link is good.
+    mails_per_address: OneWindow = Window(1, timedelta(days=14))
     # What the bot starts itself: the Bot API allows about 30 messages a second in all (Bots FAQ, "broadcasting") ...
     telegram_send_rate: OneWindow = Window(25, timedelta(seconds=1))
     # ... and one a second in a chat.

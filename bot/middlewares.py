@@ -89,7 +89,7 @@ class TurnMiddleware(BaseMiddleware):
         turn = Turn(self.room, subject, update, talk, state, self.clock.now())
         await turn.locate(account)
         turn.is_first, turn.is_rebuilt = account is None, True
-        if account is None and self.room.social is not None:
+        if account is None and (self.room.social is not None or self.room.product.invites_by_mail):
             await recall(turn, self.identities)
         prompt: Screen = turn.prompt()
         talk.offers = () if prompt.reply_keyboard else offers_of([prompt])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiogram import Bot
 
@@ -38,8 +38,12 @@ def create_courier(
     clock: Clock,
     chance: random.Random,
     owner: str,
+    others: Mapping[str, Delivery],
 ) -> Courier:
-    """Return the courier with everyone who delivers for it; `owner` names this process on its leases."""
+    """Return the courier with everyone who delivers for it; `owner` names this process on its leases.
+
+    `others`: who delivers what leaves neither by Telegram nor by an SMS gateway, by the kind of row.
+    """
     pace = Pace(settings.telegram_send_rate, settings.telegram_chat_rate)
     telegram = TelegramDelivery(outbox, accounts, bot, clock, chance, pace, owner)
     deliveries: dict[str, Delivery] = {
@@ -50,6 +54,7 @@ def create_courier(
         NOTICE: NoticeDelivery(telegram, texts, product, clock),
         ALERT: AlertDelivery(telegram, texts, product, clock, settings.support_chat_id),
         HELP: HelpEdit(telegram, accounts, challenges, texts, product, clock),
+        **others,
     }  # fmt: skip
     courier = Courier(outbox, deliveries, clock, owner)
     deliveries[FALL_BACK] = FallBack(outbox, challenges, clock, courier.wake, owner)

@@ -32,6 +32,8 @@ def product_of(settings: Settings, bot_username: str) -> Product:
         check_mail_domains=settings.email_mx_check,
         staff_ids=frozenset(settings.staff_ids),
         support_chat_id=settings.support_chat_id,
+        invites_by_mail=settings.smtp_host is not None,
+        invite_lifetime=settings.invite_lifetime,
         web_url=_web_url(settings),
     )
 

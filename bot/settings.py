@@ -20,6 +20,7 @@ from bot import setting_types as kinds
 from bot.crm_settings import CrmSettings
 from bot.gateway_settings import GatewaySettings
 from bot.limit_settings import LimitSettings
+from bot.mail_settings import MailSettings
 from bot.own_secret import SettingsError, own_secret
 from bot.partner_settings import PartnerSettings
 from bot.setting_types import Link, RedisUrl, ServiceUrl, Switch, Word, choice, count
@@ -40,7 +41,9 @@ NumberTypes = Annotated[
 ]
 
 
-class Settings(LimitSettings, GatewaySettings, SignInSettings, CrmSettings, SocialSettings, PartnerSettings):
+class Settings(
+    LimitSettings, GatewaySettings, SignInSettings, CrmSettings, SocialSettings, PartnerSettings, MailSettings
+):
     """The whole configuration. Build it with `load()`, which also completes the secret key."""
 
     model_config = SettingsConfigDict(
@@ -191,7 +194,8 @@ def load() -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise SettingsError([_line(mistake["loc"], mistake) for mistake in error.errors()]) from None
-    if mistakes := settings.social_mistakes(settings.base_url()):
+    base = settings.base_url()
+    if mistakes := [*settings.social_mistakes(base), *settings.mail_mistakes(base)]:
         raise SettingsError(mistakes)
     if settings.secret_key is None:
         settings.secret_key = SecretStr(own_secret(settings.data_dir))

@@ -16,6 +16,7 @@ from storage.database import Database, DatabaseClock
 from storage.events import Events
 from storage.expiry import Expiry
 from storage.exports import Exports
+from storage.invitations import Invitations
 from storage.keys import Keys
 from storage.leases import Leases
 from storage.outbox import Outbox
@@ -40,6 +41,7 @@ class Stores:
     exports: Exports
     events: Events
     partners: PartnerStores
+    invitations: Invitations
 
     async def redis_answers(self) -> None:
         """Raise what the client raises when Redis does not answer."""
@@ -80,12 +82,14 @@ async def open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitS
         await leases.drop_held()
     limits, keys = settings.limits(), Keys(settings.secret(), settings.previous_secret())
     events = Events(database, told=settings.crm_webhook_url is not None)
+    partners = open_partner_stores(database, keys, limits, settings.time_zone)
     return Stores(
         redis=redis, database=database, clock=now, conversations=conversations, leases=leases, keys=keys,
         accounts=Accounts(database, keys, limits, settings.terms_version, events),
         outbox=Outbox(database, limits), expiry=Expiry(database, limits, events),
         exports=Exports(database, keys), events=events,
-        partners=open_partner_stores(database, keys, limits, settings.time_zone),
+        partners=partners,
+        invitations=Invitations(database, keys, limits, settings.terms_version, partners.attribution, events),
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ COMMANDS = (
     "language",
     "settings",
     "promo",
+    "invite",
     "support",
     "privacy",
     "export",

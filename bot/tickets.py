@@ -1,6 +1,6 @@
-"""Tickets: what a link in somebody's chat proves of them to a web page, and the codes of deletion requests.
+"""Tickets: what a link in somebody's chat proves of them to a web page; codes of deletion requests; letters' way out.
 
-Both are signed (HMAC-SHA256, 128 bits) with keys of their own and kept nowhere. Under a changed SECRET_KEY what was
+All are signed (HMAC-SHA256, 128 bits) with keys of their own and kept nowhere. Under a changed SECRET_KEY what was
 made with the one before stays good while that is given.
 """
 
@@ -78,6 +78,21 @@ class DeletionCodes:
     def is_ours(self, code: str) -> bool:
         """Tell whether this code was given out here."""
         return _content(code, self._keys) is not None
+
+
+class StopTokens:
+    """Tokens by which a mailbox, known by its mark, is never written to again; good for as long as the key."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys.every("mail stop")
+
+    def make(self, address: bytes) -> str:
+        """Return the token of a mark, in base64url."""
+        return _signed(address, self._keys[0])
+
+    def read(self, token: str) -> bytes | None:
+        """Return the mark that a token is of, None when it is not ours."""
+        return _content(token, self._keys)
 
 
 def _signed(content: bytes, key: bytes) -> str:

@@ -178,6 +178,15 @@ def test_the_formats_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_WEBHOOK_SECRET", ",".join([f"whsec_{'A' * 32}"] * 3), "one or two"),
         ("CRM_WEBHOOK_TIMEOUT", "15", "15"),
         ("CRM_WEBHOOK_RETRIES", "5s;5m", "duration"),
+        ("MAIL_FROM", "Smarty <invitations@example.com>", "invitations@example.com"),
+        ("MAIL_FROM", "invitations@example.com\r\nBcc: x@example.com", "invitations@example.com"),
+        ("MAIL_FROM", "invitations@example.com", "SMTP_HOST"),
+        ("SMTP_USERNAME", "registration", "SMTP_HOST"),
+        ("SMTP_HOST", "two words", "without spaces"),
+        ("SMTP_PORT", "0", "1 to 65535"),
+        ("SMTP_TLS", "ssl", "starttls, tls, off"),
+        ("INVITES_PER_PERSON", "10", "3/1h"),
+        ("INVITE_LIFETIME", "a fortnight", "90d"),
     ],
 )
 def test_each_mistake_is_one_line_that_says_what_to_write(

@@ -1,4 +1,7 @@
-"""The web pages that people see: one card with a heading, words, and buttons that are links. They need no script."""
+"""The web pages that people see: one card with a heading, words, and buttons. They need no script.
+
+The frame of the letters that people get lies beside them.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,23 @@ _HTML = (_HERE / "page.html").read_text(encoding="utf-8")
 _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "copy.js").read_text(encoding="utf-8")
 _ADDRESS = (_HERE / "address.html").read_text(encoding="utf-8")
+_FORM = (_HERE / "form.html").read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def _policy(forms: str) -> str:
+    return (
+        f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; base-uri 'none'; "
+        f"form-action {forms}; frame-ancestors 'none'"
+    )
+
+
 HEADERS = {
     # Only this very style and script; the page is in nobody's frame, sends no form and is kept by nobody.
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": _policy("'none'"),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -46,6 +54,14 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Form:
+    """A button that sends a POST to an address of this very site."""
+
+    label: str
+    action: str
+
+
+@dataclass(frozen=True)
 class Preview:
     """What messengers show of a page before it is opened (Open Graph protocol); addresses are absolute."""
 
@@ -59,6 +75,7 @@ class Preview:
 class Page:
     """`text`: paragraphs. `address`: one to copy, with its label and those of the button before and after.
 
+    `form`: what is done by pressing its button, and by nothing else.
     `onward`: the address that the browser goes on to at once, without being asked to.
     """
 
@@ -66,6 +83,7 @@ class Page:
     text: tuple[Markup, ...]
     links: tuple[Link, ...] = ()
     address: tuple[str, str, str, str] | None = None
+    form: Form | None = None
     preview: Preview | None = None
     onward: str = ""
 
@@ -79,6 +97,11 @@ def show(page: Page, language: str, *, status: int = 200, headers: Mapping[str, 
         )
         for number, link in enumerate(page.links)
     )
+    own = dict(HEADERS)
+    if page.form is not None:
+        # Our own file; only what this site serves itself may take what the page sends.
+        buttons += Markup(_FORM).format(action=page.form.action, label=page.form.label)  # noqa: S704 - see above
+        own["Content-Security-Policy"] = _policy("'self'")
     address = Markup("")
     if page.address is not None:
         label, url, copy, copied = page.address
@@ -94,7 +117,7 @@ def show(page: Page, language: str, *, status: int = 200, headers: Mapping[str, 
         links=buttons,
     )
     return web.Response(
-        text=str(body), status=status, content_type="text/html", charset="utf-8", headers={**HEADERS, **(headers or {})}
+        text=str(body), status=status, content_type="text/html", charset="utf-8", headers={**own, **(headers or {})}
     )
 
 

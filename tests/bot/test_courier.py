@@ -112,6 +112,7 @@ class World:
             clock=self.clock,
             chance=random.Random(7),
             owner=owner,
+            others={},
         )
         made.start()
         self.couriers.append(made)
