@@ -119,6 +119,8 @@ def _limit_reached(refusal: errors.LimitReached, turn: Turn) -> Screen:
     until = turn.moment(refusal.retry_at)
     if refusal.limit is Limit.ADDRESSES_PER_PERSON:
         return Screen(turn.html("registration-email-limit", until=until))
+    if refusal.limit is Limit.INVITES_PER_PERSON:
+        return Screen(turn.html("invite-limit", until=until))
     if refusal.limit is Limit.PROMO_GUESSES:
         return Screen(turn.html("promo-limit", until=until))
     if refusal.limit is Limit.WRONG_CODES:
@@ -156,7 +158,7 @@ def _too_many_tries(refusal: errors.TooManyTries, turn: Turn) -> Screen:
     return Screen(turn.html("registration-code-too-many"), keyboards.code_help(turn))
 
 
-def _promo(key: str) -> Callable[[Refusal, Turn], Screen]:
+def _said(key: str) -> Callable[[Refusal, Turn], Screen]:
     return lambda refusal, turn: Screen(turn.html(key))
 
 
@@ -180,9 +182,10 @@ _WORDS: dict[type[Refusal], Callable[[Any, Turn], Screen]] = {
     errors.WrongCode: _wrong_code,
     errors.CodeExpired: _code_expired,
     errors.TooManyTries: _too_many_tries,
-    errors.PromoUnknown: _promo("promo-unknown"),
-    errors.PromoNotNow: _promo("promo-not-now"),
-    errors.PromoUsedUp: _promo("promo-used-up"),
-    errors.PromoUsedBefore: _promo("promo-used-before"),
-    errors.PromoTooLate: _promo("promo-too-late"),
+    errors.PromoUnknown: _said("promo-unknown"),
+    errors.PromoNotNow: _said("promo-not-now"),
+    errors.PromoUsedUp: _said("promo-used-up"),
+    errors.PromoUsedBefore: _said("promo-used-before"),
+    errors.PromoTooLate: _said("promo-too-late"),
+    errors.InvitationGone: _said("invited-gone"),
 }

@@ -44,4 +44,6 @@ class Product:
     check_mail_domains: bool
     staff_ids: frozenset[int] = frozenset()
     support_chat_id: int | None = None
+    invites_by_mail: bool = False
+    invite_lifetime: timedelta = timedelta(days=14)
     web_url: str | None = None

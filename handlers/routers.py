@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from aiogram import Router
 
-from handlers import export, fallback, menu, partners, promo, settings_menu, social, staff, staff_partners, start
+from handlers import (
+    export,
+    fallback,
+    invite,
+    invited,
+    menu,
+    partners,
+    promo,
+    settings_menu,
+    social,
+    staff,
+    staff_partners,
+    start,
+)
 from handlers.registration import steps
 from handlers.routes import Routes
 
@@ -17,11 +30,13 @@ def create_routers() -> tuple[Router, ...]:
     """
     routes = Routes()
     social.add_to(routes)
+    invited.add_to(routes)
     start.add_to(routes)
     menu.add_to(routes)
     export.add_to(routes)
     settings_menu.add_to(routes)
     promo.add_to(routes)
+    invite.add_to(routes)
     partners.add_to(routes)
     staff.add_to(routes)
     staff_partners.add_to(routes)

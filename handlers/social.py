@@ -155,10 +155,10 @@ async def send_link(event: Event, turn: Turn) -> Reply:
 
 
 async def recall(turn: Turn, identities: Identities) -> None:
-    """Take over what a linked identity vouches for, when the conversation was lost before there was an account."""
-    verified = [one.email for one in await identities.of(turn.telegram_id) if one.email_verified and one.email]
-    if verified:
-        turn.talk.email, turn.talk.email_verified = verified[-1], True
+    """Take over what an identity or an invitation vouches for, when the talk was lost before there was an account."""
+    email = await identities.vouched(turn.telegram_id)
+    if email is not None:
+        turn.talk.email, turn.talk.email_verified = email, True
         await turn.locate(None)
 
 

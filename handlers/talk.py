@@ -18,12 +18,13 @@ class Talk:
     narrowed by. `terms_version`: the version in force when the step was last computed; `terms_changed`: an older one
     was accepted. `number`: the number being proven. `taken`: a number found registered, for "this is my number"
     (`taken_by_contact`: it was shared as the own contact).
-    `email_verified`: a linked identity vouches for that address. `suggested`: one that a provider named, to be offered.
+    `email_verified`: a linked identity or an invitation vouches for that address. `suggested`: one that a provider
+    named, to be offered.
     `arrived`: under which name they came back from a provider, until they answer. `linking`: an existing account is
     being looked for by its number.
     `touched`: they came by a campaign's link. `promo`: the promo code that is theirs.
     `exported`: when their data was last sent to them (unix time, seconds).
-    `account`: id of the account once it is confirmed, for the link that signs in.
+    `account`: id of the account once it is confirmed, for the link that signs in; `invite`: their own link's code.
     `erased`: everything was erased, and nothing was said since.
     `keyboard`: a reply keyboard may be on the person's screen. `latest`: id of the person's newest message.
     """
@@ -46,6 +47,7 @@ class Talk:
     touched: bool = False
     promo: str | None = None
     account: str | None = None
+    invite: str | None = None
     exported: int | None = None
     paused: bool = False
     erased: bool = False

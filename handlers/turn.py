@@ -26,6 +26,7 @@ from handlers.states import Registration
 from handlers.talk import Talk
 from handlers.voice import Voice
 from locales import Texts
+from storage import referral_codes
 from storage.conversations import Conversations
 from storage.models import Account, AccountStatus, Progress, UpdateRef
 
@@ -180,6 +181,8 @@ class Turn(Voice):
         step = None if refused else self.pending_step(account)
         confirmed = account is not None and step is None and account.status is AccountStatus.CONFIRMED
         self.talk.account = str(account.id) if account is not None and confirmed else None
+        invite = account.invite if account is not None and confirmed else None
+        self.talk.invite = None if invite is None else referral_codes.written(invite)
         if confirmed:
             await self.room.sign_in.ready()
         end = Registration.conflict if refused else Registration.done

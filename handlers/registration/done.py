@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handlers import keyboards
+from handlers.payloads import bot_link
 from handlers.screens import Screen
 from handlers.states import Registration
 from handlers.turn import Turn
@@ -15,4 +16,6 @@ def prompt(turn: Turn) -> Screen:
     text = turn.html("registration-done", product=turn.product.name)
     if turn.talk.promo:
         text += "\n\n" + turn.html("registration-done-promo", promo=turn.talk.promo)
+    if turn.talk.invite:
+        text += "\n\n" + turn.html("registration-done-invite", link=bot_link(turn.product, turn.talk.invite))
     return Screen(text, keyboards.done(turn))

@@ -179,7 +179,8 @@ TYPED = (
     Row("the wrong code's update repeated", repeated(), "registration-code-wrong", FREE),
     RIGHT_CODE,
     Row("the right code's update repeated", repeated(), None, Price(response=None)),
-    Row("a text after the end", text("hello"), "registration-done", DONE_AGAIN),
+    # With the own link, which costs no look-up: it was made in the transaction that confirmed, and Redis keeps it.
+    Row("a text after the end", text("hello"), "registration-done-invite", DONE_AGAIN),
     Row("/help after the end", text("/help"), "menu-help", FREE),
 )
 
