@@ -33,6 +33,8 @@ _AGAIN_AFTER = 5.0
 _TELL_AFTER = 30.0
 # A person not heard of for so long (seconds) is not waiting any more: their update went to another replica.
 _FORGET_AFTER = 600.0
+# An outage nobody was heard of in for so long (seconds) is over, and the next one is told of in the log again.
+_OVER_AFTER = 60.0
 _MOST_WAITING = 10_000
 # Seconds: Telegram waits for our refusal meanwhile.
 _NOTICE_WITHIN = 5
@@ -211,7 +213,9 @@ class _Waiting:
 
     @property
     def anybody(self) -> bool:
-        return bool(self._people)
+        # Who was heard of last stands last. They may have been served by another replica since.
+        heard = next(reversed(self._people.values()), None)
+        return heard is not None and self._monotonic() - heard[1] <= _OVER_AFTER
 
     def done(self, key: StorageKey | None) -> None:
         if self._people and key:

@@ -169,6 +169,20 @@ async def test_f25_other_ways_of_being_away(error: Exception, small: SmallBot) -
         await small.handle(message(1, "запиши"))
 
 
+async def test_f25_each_outage_is_one_line_though_others_served_who_waited(
+    small: SmallBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def durable(_: Message) -> Reply:
+        raise away()
+
+    small.on("запиши", durable)
+    with caplog.at_level(logging.WARNING, "bot.receive"):
+        for small.now, update_id in ((0, 1), (1, 1), (50, 2), (120, 3), (121, 3)):
+            with pytest.raises(NotNow):
+                await small.handle(message(update_id, "запиши", 7))
+    assert len([record for record in caplog.records if "updates wait" in record.getMessage()]) == 2
+
+
 async def test_f25_who_waits_for_half_a_minute_is_told_once(small: SmallBot, telegram: FakeTelegram) -> None:
     async def durable(_: Message) -> Reply:
         raise away()
