@@ -65,7 +65,8 @@ class Walker:
 
     def story(self) -> list[str]:
         """What the bot said, without what differs from person to person, or from one copy to the next of a box."""
-        return [re.sub(r"\d", "0", text).replace("☑", "☐") for text in self.ira.heard()]
+        own = (re.sub(r"start=r_\w{8}", "start=r_own", text) for text in self.ira.heard())
+        return [re.sub(r"\d", "0", text).replace("☑", "☐") for text in own]
 
     def story_told_once(self) -> list[str]:
         """The same, what was said twice in a row taken for one."""

@@ -336,6 +336,7 @@ def test_every_refusal_can_be_kept() -> None:
         "PromoUsedUp": errors.PromoUsedUp(),
         "PromoUsedBefore": errors.PromoUsedBefore(),
         "PromoTooLate": errors.PromoTooLate(),
+        "InvitationGone": errors.InvitationGone(),
     }
     named = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
     assert set(examples) == named & {
