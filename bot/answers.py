@@ -15,6 +15,9 @@ from aiogram.methods import EditMessageText, SendMessage, TelegramMethod
 from aiogram.types import InputFile
 from pydantic import BaseModel
 
+# What JSON has as it is: most of what is said. Not what is derived from it, as an Enum may be.
+_ATOMS = frozenset({str, int, float, bool})
+
 
 def to_answer(method: TelegramMethod[Any], bot: Bot) -> dict[str, Any]:
     """Return `{"method": ..., <parameters>}` (Bot API, "Making requests when getting updates").
@@ -58,9 +61,15 @@ def _methods() -> dict[str, type[TelegramMethod[Any]]]:
 
 
 def _fields(model: BaseModel, bot: Bot) -> dict[str, Any]:
-    # Iterating a model is several times cheaper than model_dump, and this runs for every answer.
-    plain = ((name, _plain(value, bot)) for name, value in model)
-    return {name: value for name, value in plain if value is not None}
+    # Its fields as they lie there: ten times cheaper than model_dump, and this runs for every answer.
+    found = {}
+    for name, value in (*vars(model).items(), *(model.model_extra or {}).items()):
+        if value is None:
+            continue
+        plain = value if type(value) in _ATOMS else _plain(value, bot)
+        if plain is not None:
+            found[name] = plain
+    return found
 
 
 def _plain(value: Any, bot: Bot) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from aiogram.enums import ParseMode
 from aiogram.methods import EditMessageText, SendMessage
@@ -85,7 +86,7 @@ class Screen:
         if self.removes_keyboard:
             return ReplyKeyboardRemove(remove_keyboard=True)
         if self.reply_keyboard:
-            keyboard = [[_key(button, language) for button in row] for row in self.rows]
+            keyboard = [[_key(button.labels[language], button.action) for button in row] for row in self.rows]
             return ReplyKeyboardMarkup(keyboard=keyboard, resize_keyboard=True, is_persistent=True)
         return inline_markup(self.rows, language)
 
@@ -98,12 +99,18 @@ def inline_markup(rows: Rows, language: str) -> InlineKeyboardMarkup | None:
 
 
 def _inline(button: Button, language: str) -> InlineKeyboardButton:
-    label = button.labels[language]
     if button.url:
-        return InlineKeyboardButton(text=label, url=button.url)
-    return InlineKeyboardButton(text=label, callback_data=button.action)
+        # An address may be one person's alone, and sign them in: it is kept nowhere.
+        return InlineKeyboardButton(text=button.labels[language], url=button.url)
+    return _pressed(button.labels[language], button.action)
 
 
-def _key(button: Button, language: str) -> KeyboardButton:
-    contact = True if button.action == "contact" else None
-    return KeyboardButton(text=button.labels[language], request_contact=contact)
+# The same few buttons are shown to everybody, and frozen: each is validated once.
+@lru_cache(maxsize=1000)
+def _pressed(label: str, action: str) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=label, callback_data=action)
+
+
+@lru_cache(maxsize=1000)
+def _key(label: str, action: str) -> KeyboardButton:
+    return KeyboardButton(text=label, request_contact=True if action == "contact" else None)
