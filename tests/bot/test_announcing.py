@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from bot import telegram
 from bot.app import running
 from bot.settings import Settings
+from locales import Texts
 from tests.bot.fake_telegram import TOKEN, Answer, FakeTelegram, message, refusal
 
 SECRET = "s" * 32
@@ -89,6 +91,12 @@ async def test_every_language_gets_its_words() -> None:
     for of_language in commands.values():
         assert [one["command"] for one in of_language] == list(telegram.COMMANDS)
     assert commands[None] != commands["ru"]
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_help_names_every_command_of_the_list(language: str) -> None:
+    told = set(re.findall(r"^/(\w+)", Texts().template(language, "menu-help"), re.MULTILINE))
+    assert told == set(telegram.COMMANDS)
 
 
 async def test_a_refusal_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
