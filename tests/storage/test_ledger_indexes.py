@@ -1,0 +1,50 @@
+"""What limits are counted over is found by indexes that leave out what was refused: an attack slows nobody down."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from storage import admission
+from storage.database import Database
+from storage.tables import sends
+from tests.sql import connected
+
+SINCE = datetime(2026, 5, 4, tzinfo=UTC)
+COUNTED = {
+    "number": (admission._SENT_TO_NUMBER, "ix_sends_number_hmac_at"),
+    "range": (admission._SENT_TO_PREFIX, "ix_sends_prefix_hmac_at"),
+    # Either leaves out what cost nothing; PostgreSQL weighs them by their size.
+    "budget": (admission._SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price_entered_at"),
+    "country": (admission._SPENT_ON_COUNTRY, "ix_sends_country_at_price_entered_at"),
+}
+# An attack: for each code that left, a hundred that were refused.
+ROWS = [
+    {
+        "id": UUID(int=n), "at": SINCE + timedelta(seconds=n), "changed_at": SINCE, "number_hmac": f"n{n % 50}",
+        "prefix_hmac": f"r{n % 5}", "person_hmac": f"p{n % 200}", "country": "RU", "channel": "sms", "repeated": False,
+        "state": "refused" if n % 100 else "accepted", "refused_by": "sends_per_number" if n % 100 else None,
+        "price": None if n % 100 else 400,
+    }
+    for n in range(4000)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("counted", COUNTED)
+async def test_refused_rows_are_not_looked_at(database: Database, counted: str) -> None:
+    statement, index = COUNTED[counted]
+    core: Any = statement._core
+    async with connected(database) as conn:
+        await conn.execute(sa.insert(sends), ROWS)
+        await conn.execute(sa.text("ANALYZE"))
+        compiled = core.compile(dialect=conn.dialect)
+        given = {name: value for name, value in compiled.params.items() if value is not None}
+        values = {name: SINCE if name == "since" else "n1" for name in compiled.params} | given
+        words = "EXPLAIN" if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+        plan = await conn.exec_driver_sql(f"{words} {compiled}", tuple(values[name] for name in compiled.positiontup))
+        assert re.search(rf"\b({index})\b", "\n".join(str(row) for row in plan.all()))
