@@ -42,8 +42,8 @@ run: $(VENV)/run
 	@exec $(BIN)/python -m bot
 
 test: $(VENV)/dev
-	@# Three at a time, since many wait for processes; a file each, in the tree's order: those that wait most come early.
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@# Two at a time, a file each: its tests share what the session starts.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .
