@@ -26,7 +26,7 @@ from tests.waiting import until
 STARTED_WITHIN = 150
 # Seconds. The carrier answers this late while somebody is to die in between; a call longer than the timeout is given
 # up, and a dead one's is taken over after the lease. Far apart, so that a slow machine does not take one for another.
-SLOW_CARRIER, GATEWAY_TIMEOUT, LEASE = 1, 5, 10
+SLOW_CARRIER, GATEWAY_TIMEOUT, LEASE = 1, 8, 16
 _RESTARTS = (
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
     asyncpg.PostgresConnectionError,
