@@ -99,7 +99,7 @@ class PostgresqlPool:
         """
         try:
             return await self._run(work, read_only)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             raise _translated(error) from error
 
     async def _run(self, work: Work, read_only: bool) -> Any:
@@ -107,11 +107,12 @@ class PostgresqlPool:
             try:
                 async with raw.transaction(readonly=read_only):
                     return await work(PostgresqlConnection(raw))
-            except TimeoutError:
-                # Nobody knows what the server is at: its answer must not meet the next caller.
+            except (TimeoutError, asyncpg.InternalClientError) as error:
+                # Nobody knows what the server is at: its answer must not meet the next caller. The second is met where
+                # a server that is shut down has said so and not hung up yet.
                 with contextlib.suppress(asyncpg.InterfaceError):
                     raw.terminate()
-                raise
+                raise _translated(error, passing=not isinstance(error, TimeoutError)) from error
             except _PASSING as error:
                 # One about a statement's argument is a ValueError too, and our mistake.
                 raise _translated(error, passing=not isinstance(error, ValueError)) from error

@@ -19,6 +19,7 @@ from storage.database import Database
 from storage.errors import StorageAway, StorageError
 from storage.statements import Connection
 from tests.sql import connected
+from tests.waiting import until
 
 ADDRESS = "ivan@example.com"
 _NOWHERE = sa.select(sa.column("x", sa.Text)).select_from(sa.table("nowhere"))
@@ -114,6 +115,56 @@ async def test_f25_postgresql_that_lets_nobody_in_is_away(url: str, named: str, 
         await database.dispose()
     assert storage_is_away(caught.value)
     assert reason(caught.value).startswith(f"{named}: ")
+
+
+class SlowToHangUp:
+    """A way to a PostgreSQL server on which its words arrive, and the end of the connection does not."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.said = b""
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass words on in both directions until the client hangs up."""
+        from_server, to_server = await asyncio.open_unix_connection(self._server)
+
+        async def answers() -> None:
+            while words := await from_server.read(10_000):
+                self.said += words
+                writer.write(words)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answers())
+            while words := await reader.read(10_000):
+                if not to_server.is_closing():
+                    to_server.write(words)
+            to_server.close()
+            writer.close()
+
+
+async def test_f25_postgresql_that_has_said_goodbye_and_not_hung_up_is_left(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """asyncpg takes the connection for one in use then, and says so by an error that is none of its usual two."""
+    url = sa.make_url(postgresql_url)
+    way = SlowToHangUp(f"{url.query['host']}/.s.PGSQL.5432")
+    server = await asyncio.start_unix_server(way.meet, f"{tmp_path}/.s.PGSQL.5432")
+    database, admin = (
+        Database(url.update_query_dict({"host": str(tmp_path)}).render_as_string()),
+        Database(postgresql_url),
+    )
+    try:
+        await database.ping()
+        end = sa.func.pg_terminate_backend(sa.column("pid"), type_=sa.Boolean).label("x")
+        others = sa.column("datname") == url.database, sa.column("pid") != sa.func.pg_backend_pid()
+        await admin.read(running(sa.select(end).select_from(sa.table("pg_stat_activity")).where(*others)))
+        await until(lambda: b"57P01" in way.said)
+        # By another connection, at once.
+        await database.ping()
+    finally:
+        await database.dispose()
+        await admin.dispose()
+        server.close()
 
 
 async def test_postgresql_that_is_silent_or_busy_for_too_long_is_away(postgresql_url: str) -> None:
