@@ -42,8 +42,8 @@ run: $(VENV)/run
 	@exec $(BIN)/python -m bot
 
 test: $(VENV)/dev
-	@# Two at a time, a file each: its tests share what the session starts.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# A file each, in the order of tests/conftest.py: its tests share what the session starts.
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

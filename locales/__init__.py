@@ -60,13 +60,17 @@ class _Language:
                 yield text
 
 
+@cache
+def _language(path: Path, language: str) -> _Language:
+    """Return one catalogue's texts, read once: the settings, the menu and the conversation each ask for them."""
+    return _Language(read_catalogue(path, language))
+
+
 class Texts:
     """All texts in all languages, by key. A missing value raises KeyError: a gap never reaches a person unseen."""
 
     def __init__(self, folder: Path = FOLDER, default: str = SOURCE) -> None:
-        self._languages = {
-            language: _Language(read_catalogue(path, language)) for language, path in catalogue_files(folder).items()
-        }
+        self._languages = {language: _language(path, language) for language, path in catalogue_files(folder).items()}
         self._default = default
         self._fixed: dict[str, Mapping[str, str]] = {}
         # Asked at start, so that a wrong default is no surprise in the middle of a conversation.

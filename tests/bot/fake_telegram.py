@@ -10,9 +10,10 @@ from typing import Any
 
 from aiogram import Bot
 from aiogram.client.default import DefaultBotProperties
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiohttp import web
+
+from bot.session import Session
 
 TOKEN = "42:TEST"
 Answer = tuple[int, dict[str, Any]]
@@ -157,7 +158,7 @@ class FakeTelegram:
     @asynccontextmanager
     async def bot(self, token: str = TOKEN) -> AsyncIterator[Bot]:
         """A real client of this endpoint."""
-        session = AiohttpSession(api=TelegramAPIServer.from_base(self.base_url), timeout=5)
+        session = Session(api=TelegramAPIServer.from_base(self.base_url), timeout=5)
         bot = Bot(token, session=session, default=DefaultBotProperties(parse_mode="HTML"))
         yield bot
         await bot.session.close()

@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.methods import SendMessage
 from pydantic import SecretStr
@@ -25,6 +24,7 @@ from bot.pace import Pace
 from bot.practice import LocalBotAPI
 from bot.product import product_of
 from bot.schedule import OutboxSchedule
+from bot.session import Session
 from bot.settings import Settings
 from handlers.ports import (
     Accepted,
@@ -176,7 +176,7 @@ async def telegram() -> AsyncIterator[LocalBotAPI]:
 
 @pytest.fixture
 async def world(database: Database, telegram: LocalBotAPI) -> AsyncIterator[World]:
-    bot = Bot(telegram.token, session=AiohttpSession(api=TelegramAPIServer.from_base(telegram.base_url)))
+    bot = Bot(telegram.token, session=Session(api=TelegramAPIServer.from_base(telegram.base_url)))
     made = World(database, telegram, bot)
     yield made
     for courier in made.couriers:
