@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import secrets
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,6 +21,7 @@ from tests.fakes.smsc import Fault
 from tests.journeys.stage import Outside
 from tests.process.bot_process import forgive_harmless
 from tests.process.conftest import bot_process
+from tests.process.forked import start_that_ends
 from tests.process.full_run import GATEWAY_TIMEOUT, LEASE, FullRun, Site, Store, TalkativeSmsc
 from tests.process.leaks import Leak, Sensitive, made_up, without_moments
 from tests.process.talkative_crm import TalkativeCrm
@@ -270,7 +269,7 @@ NOBODY = "127.0.0.1:1"
 NUMBER, CODE = "+79161230456", "804213"
 # What an operator may mistype or mix up; {s} stands for a secret, {api} and {redis} for servers that do not know it.
 REFUSED: dict[str, dict[str, str]] = {
-    "a token of no form": {"BOT_TOKEN": "12345:{s}"},
+    "a token of no form": {"BOT_TOKEN": "12345:{s}", "TELEGRAM_API_BASE": "{api}"},
     "a token elsewhere": {"HTTP_PORT": "8123456789:AA{s}{s}", "LOG_LEVEL": "8123456789:AA{s}{s}"},
     "a token nobody knows": {"BOT_TOKEN": "8123456789:AA{s}", "TELEGRAM_API_BASE": "{api}"},
     "no Telegram": {"BOT_TOKEN": "8123456789:AA{s}", "TELEGRAM_API_BASE": f"http://{NOBODY}"},
@@ -297,28 +296,17 @@ REFUSED: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-async def end_of(folder: Path, **settings: str) -> str:
-    """Run until it ends by itself, which must be a refusal; returns everything it said."""
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", env=environment | {"DATA_DIR": str(folder), "HTTP_PORT": "0"} | settings,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        said, _ = await process.communicate()
-    assert process.returncode in (1, 2), said.decode()
-    return said.decode()
-
-
 async def test_t25_a_refused_start_repeats_nothing(outside: Outside, tmp_path: Path) -> None:
     secret = "Pa55w0rd" + secrets.token_hex(12)
     sensitive = Sensitive({CODE}, {NUMBER}, secrets={"a secret": secret})
-    places, said = asyncio.Semaphore(2), dict[str, str]()
+    places, said = asyncio.Semaphore(4), dict[str, str]()
 
     async def one(name: str, settings: dict[str, str]) -> None:
         given = {key: value.format(s=secret, api=outside.api.base_url, redis=server) for key, value in settings.items()}
+        place = {"LOG_LEVEL": "DEBUG", "DATA_DIR": str(tmp_path / name), "HTTP_PORT": "0"}
         async with places:
-            said[name] = await end_of(tmp_path / name, **{"LOG_LEVEL": "DEBUG"} | given)
+            code, said[name] = await start_that_ends(tmp_path / f"{name}.out", place | given)
+        assert code in (1, 2), said[name]
 
     async with tcp_server(tmp_path, requirepass="another") as redis:
         server = f"127.0.0.1:{redis.port}"
