@@ -166,6 +166,12 @@ async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 10) 
             await asyncio.sleep(0.02)
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits a second for who looks by itself."""
+    monkeypatch.setattr("bot.courier._POLL", 0.1)
+
+
 @pytest.fixture
 async def telegram() -> AsyncIterator[LocalBotAPI]:
     server = LocalBotAPI()

@@ -9,6 +9,12 @@ from tests.journeys.social_stage import SocialStage, on_social_stage
 from tests.journeys.stage import Stage, on_stage
 
 
+@pytest.fixture(autouse=True)
+def _quick_couriers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a clock was moved nobody waits a second for who looks by itself."""
+    monkeypatch.setattr("bot.courier._POLL", 0.1)
+
+
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
     """What keeps the conversation, emptied: beside SQLite what the bot embeds, beside PostgreSQL a cluster."""
