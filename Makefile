@@ -42,8 +42,8 @@ run: $(VENV)/run
 	@exec $(BIN)/python -m bot
 
 test: $(VENV)/dev
-	@# A file each, in the order of tests/conftest.py: its tests share what the session starts.
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@# Three at a time on two cores, as tests/lanes.py has it: many wait for processes more than they compute.
+	@$(BIN)/python -m pytest -n 3
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

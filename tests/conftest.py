@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from bot.valkey import Valkey
 from storage.database import Database
 from storage.migrations import migrate
+from tests.lanes import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.redis_fixtures import (
     any_redis,
     any_redis_url,
@@ -39,6 +40,8 @@ with warnings.catch_warnings():
 __all__ = [
     "any_redis",
     "any_redis_url",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
     "redis",
     "redis_cluster_url",
     "redis_sentinel_url",
@@ -50,11 +53,6 @@ __all__ = [
 ]
 
 _names = itertools.count(1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, so that none is left alone at the end: those that start processes."""
-    items.sort(key=lambda item: "process" not in item.path.parts)
 
 
 class Postgres:
