@@ -1,8 +1,8 @@
 """Invitations by e-mail: asked for by whoever is registered, and followed once, by whoever has the letter.
 
-The link holds a random name (144 bits) of which only the hash is stored, and the address is sealed under it: who has
-the letter has proven the address, and who steals the database learns no address from it. Until the letter has left,
-its row in the outbox holds the address and half of what the name is made from; SECRET_KEY is the other half.
+The link holds a random name (144 bits) of which only the hash is stored, and the address is sealed under it (AES-GCM):
+who has the letter has proven the address, and who steals the database learns no address from it. Until the letter has
+left, its row in the outbox holds the address and half of what the name is made from; SECRET_KEY is the other half.
 
 Whether the address takes letters is decided when the letter is about to leave, in `storage/letters.py`: what its
 inviter can see until then is the same for every address.
@@ -16,6 +16,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -35,6 +36,9 @@ from storage.models import Account, AccountStatus, Progress, UpdateRef
 from storage.records import account_with, hold
 from storage.rows import insert
 from storage.statements import Connection, Statement
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PURPOSE = "invitation"
 # Bytes of a name: 24 letters in the link.
@@ -101,7 +105,7 @@ class Invitations:
 
         async def work(conn: Connection) -> str | None:
             row = (await conn.execute(_FOUND, once=digest(name))).one_or_none()
-            return None if row is None or row.expires_at <= now else _sealed(row.sealed, name).decode()
+            return None if row is None or row.expires_at <= now else _opened(row.sealed, name)
 
         return None if len(name) > _LONGEST else await self._database.read(work)
 
@@ -118,7 +122,7 @@ class Invitations:
             row = (await conn.execute(_FOUND, once=digest(name))).one_or_none()
             if row is None or row.expires_at <= now:
                 raise InvitationGone
-            email = _sealed(row.sealed, name).decode()
+            email = _opened(row.sealed, name)
             account = await hold(conn, update.telegram_id, address=email)
             if account is not None and (account.status is not AccountStatus.PENDING or account.email_verified):
                 return Progress(account)
@@ -152,7 +156,7 @@ class Invitations:
         name = name_of(self._keys.derive(PURPOSE), seed)
         await insert(
             conn, invitations, id=row_id, inviter=mark(self._keys.person(telegram_id)), campaign_id=campaign,
-            address=mark(self._keys.address(email)), once=digest(name), sealed=_sealed(email.encode(), name),
+            address=mark(self._keys.address(email)), once=digest(name), sealed=_sealed(email, name),
             state=InvitationState.NEW, created_at=now, expires_at=now + self._limits.invite_lifetime,
         )  # fmt: skip
         own = {"invitation_id": row_id.hex, "seed": base64.b64encode(seed).decode(), "telegram_id": telegram_id}
@@ -173,7 +177,20 @@ def digest(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
-def _sealed(content: bytes, name: str) -> bytes:
-    """Seal an address under a name, or open it again: a name seals one address, so its key stream is used once."""
-    stream = hkdf(name.encode(), b"invited address", length=len(content))
-    return bytes(letter ^ key for letter, key in zip(content, stream, strict=True))
+def _sealed(address: str, name: str) -> bytes:
+    return _sealing(name).encrypt(_ONLY_NONCE, address.encode(), None)
+
+
+def _opened(sealed: bytes, name: str) -> str:
+    return _sealing(name).decrypt(_ONLY_NONCE, sealed, None).decode()
+
+
+def _sealing(name: str) -> AESGCM:
+    # Here, not at the top: it holds 7 MB of memory, and most bots send no invitations.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(hkdf(name.encode(), b"invited address"))
+
+
+# A name seals one address, so its key is used once: with it any nonce is as good as another.
+_ONLY_NONCE = bytes(12)
