@@ -8,10 +8,16 @@ from collections.abc import Awaitable, Callable
 
 
 async def until(happened: Callable[[], bool | Awaitable[object]], seconds: float = 10) -> None:
-    """Ask every few milliseconds; raise TimeoutError when it has not become true in time."""
+    """Ask every few milliseconds; raise TimeoutError when it has not become true in time.
+
+    Who asks a server is asked less often: that costs more than to look into memory, and others wait for it.
+    """
     async with asyncio.timeout(seconds):
         while True:
             result = happened()
-            if await result if inspect.isawaitable(result) else result:
+            pause = 0.003
+            if inspect.isawaitable(result):
+                result, pause = await result, 0.02
+            if result:
                 return
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(pause)
