@@ -14,10 +14,8 @@ async def until(happened: Callable[[], bool | Awaitable[object]], seconds: float
     """
     async with asyncio.timeout(seconds):
         while True:
-            result = happened()
-            pause = 0.003
-            if inspect.isawaitable(result):
-                result, pause = await result, 0.02
-            if result:
+            answer = happened()
+            asks = inspect.isawaitable(answer)
+            if await answer if inspect.isawaitable(answer) else answer:
                 return
-            await asyncio.sleep(pause)
+            await asyncio.sleep(0.02 if asks else 0.003)
