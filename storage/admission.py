@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -19,16 +18,14 @@ from storage.limits import Limits, Window
 from storage.models import Channel
 from storage.records import lock
 from storage.sending import Offer, Sending
+from storage.spending import affordable_at, country_refusal, spent_at
 from storage.statements import Connection, Statement
 from storage.tables import prefix_blocks, sends
-
-BUDGET_PERIOD = timedelta(hours=24)
 
 # Refused rows are most of the ledger while somebody attacks: the indexes that are counted over leave them out.
 _PAID_FOR = sa.and_(
     COUNTED, sends.c.refused_by.is_(None), sends.c.channel != sa.literal_column(f"'{Channel.TEST.value}'")
 )
-_COST = sends.c.price > sa.literal_column("0")
 # A code may leave minutes after it was asked for, while gateways are away: what counts is when it left.
 _LEFT = sa.func.coalesce(sends.c.left_at, sends.c.at, type_=sends.c.at.type)
 _SENT_TO_PERSON = Statement(
@@ -44,44 +41,13 @@ _SENT_TO_NUMBER = Statement(
     .order_by(_LEFT.desc())
 )
 _SENT_TO_PREFIX = Statement(
-    sa.select(_LEFT.label("at"), sends.c.entered_at)
+    sa.select(_LEFT.label("at"), sends.c.entered_at, sends.c.person_hmac)
     .where(hmac_is(sends.c.prefix_hmac, "prefix"), _PAID_FOR, sends.c.at > sa.bindparam("since"))
     .order_by(_LEFT.desc())
 )
 _BLOCKED = Statement(
     sa.select(prefix_blocks.c.blocked_at, prefix_blocks.c.until).where(hmac_is(prefix_blocks.c.prefix_hmac, "prefix"))
 )
-_SPENT = Statement(
-    sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("spent")).where(
-        sends.c.at > sa.bindparam("since"), _COST
-    )
-)
-# As in a range, a code that was entered gives its send back.
-_ENTERED = sends.c.entered_at.is_not(None)
-_SPENT_ON_COUNTRY = Statement(
-    sa.select(
-        sa.func.coalesce(sa.func.sum(sends.c.price).filter(_ENTERED), 0).label("entered"),
-        sa.func.coalesce(sa.func.sum(sends.c.price).filter(sa.not_(_ENTERED)), 0).label("unentered"),
-        sa.func.count().filter(sa.not_(_ENTERED)).label("codes"),
-    )
-    .where(sends.c.country == sa.bindparam("country"), sends.c.at > sa.bindparam("since"))
-    .where(_COST)
-)
-_OLDEST_UNENTERED = Statement(
-    sa.select(sends.c.at, sends.c.price)
-    .where(sends.c.country == sa.bindparam("country"), sends.c.at > sa.bindparam("since"))
-    .where(_COST, sa.not_(_ENTERED))
-    .order_by(sends.c.at)
-    .limit(sa.literal_column("1000"))
-)
-# Enough to find when something becomes free again; the budget of a day may be a hundred thousand rows.
-_OLDEST_SPENT = Statement(
-    sa.select(sends.c.at, sends.c.price)
-    .where(sends.c.at > sa.bindparam("since"), _COST)
-    .order_by(sends.c.at)
-    .limit(sa.literal_column("1000"))
-)
-
 Refused = LimitReached | NothingIsSent
 
 
@@ -95,11 +61,15 @@ class Admitted:
 
 @dataclass(frozen=True)
 class PrefixHistory:
-    """What a range was sent lately: `closed_until` when it is closed, `is_suspect` when it should be."""
+    """What a range was sent lately: `closed_until` when it is closed, `is_suspect` when it should be.
+
+    `is_trusted`: others than the person who asks left no more of its codes than were entered.
+    """
 
     unconfirmed: tuple[datetime, ...]
     closed_until: datetime | None
     is_suspect: bool
+    is_trusted: bool
 
 
 @dataclass(frozen=True)
@@ -140,15 +110,15 @@ class Admission:
         open_offers = await self._open_to_number(conn, to, offers, now, sms_left=sms_left)
         if isinstance(open_offers, LimitReached):
             return open_offers
-        closed = await self._prefix_refusal(conn, to, now, holds=holds)
-        return closed or await self._within_budget(conn, to.country, open_offers, now, holds=holds)
+        history = await self.prefix_history(conn, to, now, holds=holds)
+        closed = self._prefix_refusal(history, now)
+        return closed or await self._within_budget(conn, to, open_offers, now, history.is_trusted, holds=holds)
 
     async def spent(self, conn: Connection, now: datetime, *, holds: bool = True) -> int:
         """Return what the last 24 hours cost, holding the budget until the transaction ends."""
         if holds and conn.is_postgresql:
             await lock(conn, "budget", "")
-        spent: int = (await conn.execute(_SPENT, since=now - BUDGET_PERIOD)).scalar_one()
-        return spent
+        return await spent_at(conn, now)
 
     async def number_refusal(
         self, conn: Connection, hmacs: Sequence[str], channels: frozenset[Channel], now: datetime
@@ -167,12 +137,12 @@ class Admission:
         return found
 
     async def prefix_history(
-        self, conn: Connection, number: str, now: datetime, *, holds: bool = True
+        self, conn: Connection, to: Recipient, now: datetime, *, holds: bool = True
     ) -> PrefixHistory:
         """Return what the number's range was sent lately, holding it until the transaction ends."""
         if holds and conn.is_postgresql:
-            await lock(conn, "prefix", number[:-4])
-        hmacs = under("prefix", self.ledger.keys.prefixes(number))
+            await lock(conn, "prefix", to.number[:-4])
+        hmacs = under("prefix", self.ledger.keys.prefixes(to.number))
         blocks = (await conn.execute(_BLOCKED, **hmacs)).all()
         evidence, hour = self.limits.prefix_evidence, self.limits.sends_per_prefix
         since = self._asked_since(now - max(evidence.period, hour.period))
@@ -181,11 +151,16 @@ class Admission:
         judged_from = max([now - evidence.period, *(block.blocked_at for block in blocks)])
         judged = [row for row in rows if row.at > judged_from]
         entered = sum(row.entered_at is not None for row in judged)
+        unconfirmed = [row for row in rows if row.entered_at is None]
+        # Who asks again for a code that did not come is no evidence.
+        own = self.ledger.keys.persons(to.telegram_id)
+        left = sum(row.person_hmac not in own for row in unconfirmed)
         return PrefixHistory(
-            unconfirmed=tuple(row.at for row in rows if row.entered_at is None),
+            unconfirmed=tuple(row.at for row in unconfirmed),
             closed_until=max((block.until for block in blocks if block.until > now), default=None),
             is_suspect=len(judged) >= evidence.count
             and entered * 100 < self.limits.prefix_confirmed_percent * len(judged),
+            is_trusted=left <= len(rows) - len(unconfirmed),
         )
 
     def _asked_since(self, since: datetime) -> datetime:
@@ -213,10 +188,7 @@ class Admission:
         left = tuple(offer for offer in offers if offer.channel not in closed)
         return left or min(closed.values(), key=lambda limit: limit.retry_at)
 
-    async def _prefix_refusal(
-        self, conn: Connection, to: Recipient, now: datetime, *, holds: bool
-    ) -> LimitReached | None:
-        history = await self.prefix_history(conn, to.number, now, holds=holds)
+    def _prefix_refusal(self, history: PrefixHistory, now: datetime) -> LimitReached | None:
         if history.closed_until is not None:
             return LimitReached(Limit.PREFIX_BLOCKED, history.closed_until)
         if history.is_suspect:
@@ -225,7 +197,14 @@ class Admission:
         return None if free_at is None else LimitReached(Limit.SENDS_PER_PREFIX, free_at)
 
     async def _within_budget(
-        self, conn: Connection, country: str, offers: tuple[Offer, ...], now: datetime, *, holds: bool
+        self,
+        conn: Connection,
+        to: Recipient,
+        offers: tuple[Offer, ...],
+        now: datetime,
+        trusted_range: bool,
+        *,
+        holds: bool,
     ) -> Admitted | LimitReached:
         budget = self.sending.daily_budget
         if budget is None:
@@ -234,28 +213,11 @@ class Admission:
         affordable = next((offers[n:] for n, offer in enumerate(offers) if spent + offer.price <= budget), None)
         if affordable is None:
             needed = spent + min(offer.price for offer in offers) - budget
-            oldest = (await conn.execute(_OLDEST_SPENT, since=now - BUDGET_PERIOD)).all()
-            return LimitReached(Limit.DAILY_BUDGET, _free_at(oldest, needed, now))
-        refusal = await self._country_refusal(conn, country, budget, now) if affordable[0].price else None
+            return LimitReached(Limit.DAILY_BUDGET, await affordable_at(conn, needed, now))
+        if not affordable[0].price:
+            return Admitted(affordable, spent)
+        price = affordable[0].price
+        refusal = await country_refusal(
+            conn, self.limits, to.country, price, budget, trusted_range=trusted_range, now=now
+        )
         return refusal or Admitted(affordable, spent)
-
-    async def _country_refusal(self, conn: Connection, country: str, budget: int, now: datetime) -> LimitReached | None:
-        """Refuse a country whose codes are paid for and hardly entered; the budget is held, so nobody adds to it."""
-        since = now - BUDGET_PERIOD
-        found = (await conn.execute(_SPENT_ON_COUNTRY, country=country, since=since)).one()
-        allowed = max(found.entered, self.limits.country_unconfirmed_percent * budget // 100)
-        # As in a range: few codes are no evidence.
-        if found.codes < self.limits.prefix_evidence.count or found.unentered <= allowed:
-            return None
-        oldest = (await conn.execute(_OLDEST_UNENTERED, country=country, since=since)).all()
-        return LimitReached(Limit.COUNTRY_UNCONFIRMED, _free_at(oldest, found.unentered - allowed, now))
-
-
-def _free_at(oldest: Sequence[Any], needed: int, now: datetime) -> datetime:
-    """Return when so much of what was spent is a day old; in an hour, for another look, when these rows are less."""
-    for row in oldest:
-        needed -= row.price
-        if needed <= 0:
-            free_at: datetime = row.at + BUDGET_PERIOD
-            return free_at
-    return now + timedelta(hours=1)

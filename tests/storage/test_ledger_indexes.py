@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from storage import admission
+from storage import admission, spending
 from storage.database import Database
 from storage.tables import sends
 from tests.sql import connected
@@ -20,8 +20,8 @@ COUNTED = {
     "number": (admission._SENT_TO_NUMBER, "ix_sends_number_hmac_at"),
     "range": (admission._SENT_TO_PREFIX, "ix_sends_prefix_hmac_at"),
     # Either leaves out what cost nothing; PostgreSQL weighs them by their size.
-    "budget": (admission._SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price_entered_at"),
-    "country": (admission._SPENT_ON_COUNTRY, "ix_sends_country_at_price_entered_at"),
+    "budget": (spending.SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price_entered_at"),
+    "country": (spending.SPENT_ON_COUNTRY, "ix_sends_country_at_price_entered_at"),
 }
 # An attack: for each code that left, a hundred that were refused.
 ROWS = [

@@ -1,0 +1,89 @@
+"""What codes cost within a day, in all and country by country, and when enough of it is a day old.
+
+The caller holds the budget, so nobody adds to it meanwhile.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from storage.errors import Limit, LimitReached
+from storage.limits import Limits
+from storage.statements import Connection, Statement
+from storage.tables import sends
+
+BUDGET_PERIOD = timedelta(hours=24)
+# A country that gets no codes is tried again at this pace, for a small budget this often at least.
+_SHARE_LASTS = timedelta(hours=100)
+_LONGEST_CLOSED = timedelta(hours=6)
+# What is too much is mostly the price of one code, and the oldest row or two are enough: they are read at every
+# refusal. More are read where they are not; the budget of a day may be a hundred thousand rows.
+_FEW, _MANY = 10, 1000
+
+_COST = sends.c.price > sa.literal_column("0")
+# As in a range, a code that was entered gives its send back.
+_ENTERED = sends.c.entered_at.is_not(None)
+_SINCE = sends.c.at > sa.bindparam("since")
+SPENT = Statement(sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("spent")).where(_SINCE, _COST))
+
+
+def _cost(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(sends.c.price).filter(which), 0)
+
+
+SPENT_ON_COUNTRY = Statement(
+    sa.select(
+        _cost(_ENTERED).label("entered"),
+        _cost(sa.not_(_ENTERED)).label("unentered"),
+        sa.func.count().filter(sa.not_(_ENTERED)).label("codes"),
+        sa.func.max(sends.c.at).filter(sa.not_(_ENTERED)).label("newest_unentered"),
+    ).where(sends.c.country == sa.bindparam("country"), _SINCE, _COST)
+)
+OLDEST_SPENT = Statement(
+    sa.select(sends.c.at, sends.c.price)
+    .where(_SINCE, _COST)
+    .order_by(sends.c.at)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+
+
+async def spent_at(conn: Connection, now: datetime) -> int:
+    """Return what the 24 hours before `now` cost, in minor units of the currency."""
+    spent: int = (await conn.execute(SPENT, since=now - BUDGET_PERIOD)).scalar_one()
+    return spent
+
+
+async def affordable_at(conn: Connection, needed: int, now: datetime) -> datetime:
+    """Return when so much of what was spent is a day old; in an hour, for another look, when many rows are less."""
+    for most in (_FEW, _MANY):
+        left = needed
+        for row in (await conn.execute(OLDEST_SPENT, since=now - BUDGET_PERIOD, most=most)).all():
+            left -= row.price
+            if left <= 0:
+                free_at: datetime = row.at + BUDGET_PERIOD
+                return free_at
+    return now + timedelta(hours=1)
+
+
+async def country_refusal(
+    conn: Connection, limits: Limits, country: str, price: int, budget: int, *, trusted_range: bool, now: datetime
+) -> LimitReached | None:
+    """Tell whether a code for `price` is too much for a country whose codes are paid for and hardly entered.
+
+    `trusted_range`: of its codes others left no more than were entered. Past a tenth of its share a country gets
+    codes in such ranges alone, past the whole share in none; but one each time so much was saved that its share would
+    last for a hundred hours, and that one costs nothing when it is entered: once codes arrive again, they go again.
+    """
+    if limits.country_unconfirmed_percent >= 100:
+        return None
+    found = (await conn.execute(SPENT_ON_COUNTRY, country=country, since=now - BUDGET_PERIOD)).one()
+    share = limits.country_unconfirmed_percent * budget // 100
+    allowed = max(found.entered, share if trusted_range else share // 10)
+    # As in a range: few codes are no evidence.
+    if found.codes < limits.prefix_evidence.count or found.unentered <= allowed:
+        return None
+    saved_in = min(price * _SHARE_LASTS / share, _LONGEST_CLOSED) if share else _LONGEST_CLOSED
+    opens_at: datetime = found.newest_unentered + saved_in
+    return LimitReached(Limit.COUNTRY_UNCONFIRMED, opens_at) if opens_at > now else None
