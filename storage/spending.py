@@ -15,8 +15,8 @@ from storage.statements import Connection, Statement
 from storage.tables import sends
 
 BUDGET_PERIOD = timedelta(hours=24)
-# A country that gets no codes is tried again at this pace, for a small budget this often at least.
-_SHARE_LASTS = timedelta(hours=100)
+# A country that gets no codes is tried again at this pace; where the budget is small, this often at least.
+_SHARE_LASTS = timedelta(hours=200)
 _LONGEST_CLOSED = timedelta(hours=6)
 # What is too much is mostly the price of one code, and the oldest row or two are enough: they are read at every
 # refusal. More are read where they are not; the budget of a day may be a hundred thousand rows.
@@ -72,18 +72,19 @@ async def country_refusal(
 ) -> LimitReached | None:
     """Tell whether a code for `price` is too much for a country whose codes are paid for and hardly entered.
 
-    `trusted_range`: of its codes others left no more than were entered. Past a tenth of its share a country gets
-    codes in such ranges alone, past the whole share in none; but one each time so much was saved that its share would
-    last for a hundred hours, and that one costs nothing when it is entered: once codes arrive again, they go again.
+    `trusted_range`: of its codes others left no more than were entered. Past a tenth of its share of the budget a
+    country gets codes in such ranges alone, past the whole share in none; but one whenever so much time has passed
+    since the last code that was left that its share, spent at that pace, would last for two hundred hours. One that is
+    entered closes nothing: as soon as codes arrive again, they go again.
     """
     if limits.country_unconfirmed_percent >= 100:
         return None
     found = (await conn.execute(SPENT_ON_COUNTRY, country=country, since=now - BUDGET_PERIOD)).one()
-    share = limits.country_unconfirmed_percent * budget // 100
-    allowed = max(found.entered, share if trusted_range else share // 10)
-    # As in a range: few codes are no evidence.
-    if found.codes < limits.prefix_evidence.count or found.unentered <= allowed:
+    share, evidence = limits.country_unconfirmed_percent * budget // 100, limits.prefix_evidence.count
+    # As in a range, few codes are no evidence.
+    allowed, enough = (share, evidence) if trusted_range else (share // 10, evidence // 2)
+    if found.codes < enough or found.unentered <= max(found.entered, allowed):
         return None
-    saved_in = min(price * _SHARE_LASTS / share, _LONGEST_CLOSED) if share else _LONGEST_CLOSED
-    opens_at: datetime = found.newest_unentered + saved_in
+    closed_for = min(price * _SHARE_LASTS / share, _LONGEST_CLOSED) if share else _LONGEST_CLOSED
+    opens_at: datetime = found.newest_unentered + closed_for
     return LimitReached(Limit.COUNTRY_UNCONFIRMED, opens_at) if opens_at > now else None

@@ -4,16 +4,21 @@ without attackers. Two runs at a time; the same seed prints the same figures."""
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.simulation.chart import draw
 from tests.simulation.plan import Guards, Plan
-from tests.simulation.report import render
-from tests.simulation.running import Result, run
+from tests.simulation.progress import tell
+from tests.simulation.report import in_a_line, render
+from tests.simulation.running import Result, memory, run
 
 _QUICK = 500
 
@@ -30,13 +35,14 @@ def main() -> int:
     if plan.attack and not arguments.alone:
         others = (replace(plan, guards=Guards.BUDGET), replace(plan, guards=Guards.NONE), replace(plan, attack=0))
         plans.extend(others)
-    if arguments.database is not None:
-        if len(plans) > 1:
-            print("error: --database holds one run: write --alone too", file=sys.stderr)
-            return 2
-        results = [run(plan, arguments.database)]
-    else:
-        results = _all(plans)
+    if arguments.database is not None and len(plans) > 1:
+        print("error: --database holds one run: write --alone too", file=sys.stderr)
+        return 2
+    try:
+        results = _all(plans, arguments.database)
+    except KeyboardInterrupt:
+        print("stopped: nothing is drawn", file=sys.stderr)
+        return 130
     print(render(results))
     draw(results, arguments.chart)
     print(f"\nThe chart: {arguments.chart}")
@@ -46,12 +52,36 @@ def main() -> int:
     return 1 if any(result.faults for result in results) else 0
 
 
-def _all(plans: list[Plan]) -> list[Result]:
+def _all(plans: list[Plan], url: str | None) -> list[Result]:
     # The longest first: without limits the most is sent.
     order = sorted(range(len(plans)), key=lambda n: plans[n].guards is not Guards.NONE)
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
-        running = {n: pool.submit(run, plans[n]) for n in order}
-        return [running[n].result() for n in range(len(plans))]
+    results: dict[int, Result] = {}
+    # The files are deleted here, since whoever writes them may be ended at any moment.
+    with (
+        TemporaryDirectory(dir=memory()) as folder,
+        ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool,
+    ):
+        with _interrupts_ignored():
+            running = {pool.submit(run, plans[n], url or f"sqlite:///{folder}/{n}.db", watched=True): n for n in order}
+        try:
+            for each in as_completed(running):
+                results[running[each]] = each.result()
+                tell(in_a_line(each.result()))
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
+    return [results[n] for n in range(len(plans))]
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let the processes that are started meanwhile ignore Ctrl-C for good: this one hears it, and ends them."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _parser() -> argparse.ArgumentParser:

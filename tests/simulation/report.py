@@ -31,6 +31,15 @@ def render(results: Sequence[Result]) -> str:
     return "\n\n".join(parts)
 
 
+def in_a_line(result: Result) -> str:
+    """Return what is told of a run as soon as it ends."""
+    spent = (honest_spent(result) + attackers_spent(result)) / result.plan.budget
+    return (
+        f"{result.plan.title}: over after {result.seconds:.0f} s, {completion(result):.1%} registered, "
+        f"{sms_each(result):.2f} SMS each, {spent:.0%} of the budget spent, {len(result.faults)} faults"
+    )
+
+
 def completion(result: Result) -> float:
     """Return the share of honest people who registered."""
     return sum(story.registered for story in result.stories) / len(result.stories)

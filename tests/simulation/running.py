@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from storage.migrations import migrate
 from tests.simulation.attackers import Attacker, attackers
@@ -18,11 +18,10 @@ from tests.simulation.books import Books, read_books
 from tests.simulation.loop import BEGINNING, SimulatedLoop
 from tests.simulation.people import Person, Story, crowd
 from tests.simulation.plan import ACCOUNT_PRICE, PUMPER_SHARE, Plan
+from tests.simulation.progress import told
 from tests.simulation.targets import targets
 from tests.simulation.world import World, opened
 
-# A file in memory where there is a place for it: every transaction of this run waits for the one before, which shows
-# what the engine costs and not the disk.
 _MEMORY = Path("/dev/shm")
 
 
@@ -63,19 +62,27 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def run(plan: Plan, url: str | None = None) -> Result:
-    """Live through a day on a fresh SQLite file, or on the database at `url`, whose tables are made and are empty."""
+def memory() -> Path | None:
+    """Return where files are in memory: each transaction waits for the one before, which is to show no disk's speed."""
+    return _MEMORY if _MEMORY.is_dir() else None
+
+
+def run(plan: Plan, url: str | None = None, *, watched: bool = False) -> Result:
+    """Live through a day on a fresh SQLite file, or on the database at `url`, whose tables are made and are empty.
+
+    `watched`: tell on standard error how far it is.
+    """
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+    with TemporaryDirectory(dir=memory()) as folder:
         address = url or f"sqlite:///{Path(folder) / 'simulation.db'}"
         asyncio.run(migrate(address))
         with _listening() as faults, asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-            result = runner.run(_day(plan, address, faults))
+            result = runner.run(_day(plan, address, faults, watched))
     return Result(*result, seconds=time.perf_counter() - began, faults=faults)
 
 
 async def _day(
-    plan: Plan, url: str, faults: list[str]
+    plan: Plan, url: str, faults: list[str], watched: bool
 ) -> tuple[Plan, list[Story], list[Campaign], Books, list[tuple[float, str]]]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulatedLoop)
@@ -84,7 +91,8 @@ async def _day(
         enemies = attackers(world, aims) if plan.attack else []
         people = [Person(world, nature) for nature in crowd(plan, aims)]
         each = plan.people * plan.attack / max(1, len(enemies))
-        await asyncio.gather(*(person.register() for person in people), *(enemy.attack(each) for enemy in enemies))
+        with told(plan, loop, people, enemies) if watched else nullcontext():
+            await asyncio.gather(*(person.register() for person in people), *(enemy.attack(each) for enemy in enemies))
         await world.carrier.finish()
         books = await read_books(world, _owners(world, people, enemies))
         faults += books.broken
