@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from storage.errors import Limit, LimitReached
 from storage.models import Channel, CodeSent, Progress, SendState
 from storage.sending import FixedRoutes, Offer
 from storage.sends import Dispatch, NotNow
+from storage.statements import Prepared
 from storage.tables import outbox, sends
 from tests.storage.crowd import ByCountry, alerts, enters, left, people, refusals
 from tests.storage.world import DAY, Actor, World
@@ -305,3 +307,25 @@ async def test_without_a_budget_what_is_free_is_sent_and_own_contacts_go_on_at_i
     result = await second.asks("+79035550002", contact=True)
     assert isinstance(result, Progress)
     assert result.confirmed_now
+
+
+async def test_t03_what_the_budget_refuses_costs_little_however_much_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is refused all day slows nobody down: when to ask again is told from a few rows, not from the whole day's."""
+    world = world.with_sending(routes=FixedRoutes((CHEAP,)), daily_budget=60 * CHEAP.price)
+    actors = await people(world, range(1, 63))
+    assert sum(isinstance(outcome, CodeSent) for outcome in await asyncio.gather(*map(asks, actors[:60]))) == 60
+    read, rows = [0], Prepared.rows
+
+    def counted(prepared: Prepared, raw: Any) -> list[Any]:
+        found = rows(prepared, raw)
+        read[0] += len(found)
+        return found
+
+    monkeypatch.setattr(Prepared, "rows", counted)
+    refusal = await asks(actors[60])
+    assert refusal == LimitReached(Limit.DAILY_BUDGET, world.now + DAY)
+    assert read[0] <= 30
+    monkeypatch.undo()
+    await registers_by_contact(world)

@@ -6,18 +6,22 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from storage.database import Database
 from storage.errors import Limit, LimitReached
 from storage.models import Channel, CodeSent, Progress
 from storage.sending import FixedRoutes, Offer
+from storage.tables import sends
+from tests.sql import connected
 from tests.storage.crowd import alerts, enters, left, people, refusals
 from tests.storage.test_budget import asks, spent
-from tests.storage.world import DAY, Actor, World
+from tests.storage.world import Actor, World
 
 PRICE, BUDGET = 100, 30_000
-# A tenth of the budget.
-ALLOWED = 30
+# Of the budget a tenth, and a tenth of that: what is less than ten codes is no evidence.
+ALLOWED, DOUBTED = 30, 10
+LONGEST = timedelta(hours=6)
 SMS = Offer("smsc", Channel.SMS, PRICE)
 
 
@@ -57,13 +61,85 @@ async def test_it_opens_at_the_moment_that_was_told(world: World) -> None:
     world.clock.move(hours=2)
     (ira,) = await people(world, [900])
     refusal = await asks(ira, "KZ")
-    assert refusal == LimitReached(Limit.COUNTRY_UNCONFIRMED, world.now + DAY - timedelta(hours=2))
+    assert refusal == LimitReached(Limit.COUNTRY_UNCONFIRMED, world.now + LONGEST - timedelta(hours=2))
     world.clock.moment = refusal.retry_at - timedelta(seconds=1)
-    await ira.accepts()
     assert isinstance(await asks(ira, "KZ"), LimitReached)
     world.clock.move(seconds=1)
     assert isinstance(await asks(ira, "KZ"), CodeSent)
     await enters(ira)
+
+
+@pytest.mark.parametrize(("budget", "within"), [(BUDGET, LONGEST), (50 * BUDGET, timedelta(minutes=8))])
+async def test_f14_codes_go_again_soon_after_a_carrier_that_delivered_nothing_for_hours(
+    world: World, budget: int, within: timedelta
+) -> None:
+    """Whatever was taken and never arrived, everybody there who types a number gets a code again, as before."""
+    world = world.with_sending(daily_budget=budget)
+    await nothing_arrives(world, budget // PRICE // 5, hours=5)
+    (ira,) = await people(world, [900])
+    refusal = await asks(ira, "KZ")
+    assert isinstance(refusal, LimitReached)
+    assert world.now < refusal.retry_at <= world.now + within
+    world.clock.moment = refusal.retry_at
+    for n in range(901, 921):
+        (actor,) = await pumps(world, 1, first=n)
+        await enters(actor)
+    # One that is left is evidence again.
+    await pumps(world, 1, first=930)
+    assert await pumps(world, 1, first=931) == []
+
+
+async def nothing_arrives(world: World, codes: int, hours: int) -> None:
+    """So many codes were taken in the last hours, each to a range of its own; a silent vendor reports on none."""
+    each = timedelta(hours=hours) / codes
+    rows = [
+        {
+            "id": world.database.new_id(), "challenge_id": None, "code_n": 1, "at": world.now - n * each,
+            "number_hmac": f"n{n}", "prefix_hmac": f"r{n}", "person_hmac": f"p{n}", "country": "KZ", "channel": "sms",
+            "gateway": "smsc", "price": PRICE, "state": "accepted", "repeated": False, "changed_at": world.now,
+        }
+        for n in range(codes)
+    ]  # fmt: skip
+    async with connected(world.database) as conn:
+        await conn.execute(sa.insert(sends), rows)
+        await conn.commit()
+
+
+async def test_t01_fifty_at_once_in_ten_ranges_of_a_doubted_country_get_a_code_for_each_range(world: World) -> None:
+    await pumps(world, DOUBTED + 1)
+    actors = await people(world, range(100, 150))
+    outcomes = await asyncio.gather(*(types(actor, f"+7701{actor.id % 10}00{actor.id:04}") for actor in actors))
+    assert {type(outcome) for outcome in outcomes} == {CodeSent, LimitReached}
+    sent = [actor for actor, outcome in zip(actors, outcomes, strict=True) if isinstance(outcome, CodeSent)]
+    assert sorted(actor.id % 10 for actor in sent) == list(range(10))
+    assert await refusals(world) == ["country_unconfirmed"] * 40
+
+
+async def test_a_doubted_country_gets_codes_where_half_are_entered_and_for_who_asks_again(world: World) -> None:
+    await pumps(world, DOUBTED + 1)
+    ann, bob, cid, dan, eve = await people(world, range(101, 106))
+    assert isinstance(await types(ann, "+77010000001"), CodeSent)
+    assert isinstance(await types(bob, "+77010000002"), LimitReached)
+    world.clock.move(seconds=60)
+    assert isinstance(await ann.resends(), CodeSent)
+    await enters(ann)
+    # One of two was entered, which is evidence for the range; then one of three.
+    assert isinstance(await types(cid, "+77010000003"), CodeSent)
+    assert isinstance(await types(dan, "+77010000004"), LimitReached)
+    await enters(cid)
+    assert isinstance(await types(eve, "+77010000005"), CodeSent)
+    await enters(eve)
+
+
+async def types(actor: Actor, number: str) -> CodeSent | Progress | LimitReached:
+    """Ask for a code to a number of this country."""
+    try:
+        return await actor.world.challenges.ask_code(
+            actor.update(), number, "KZ", "ru",
+            own_contact=False, contact_needs_code=True, claim=False, reveal=True, now=actor.world.now,
+        )  # fmt: skip
+    except LimitReached as refusal:
+        return refusal
 
 
 async def test_a_country_of_which_half_is_entered_stays_open(world: World) -> None:

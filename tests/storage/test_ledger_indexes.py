@@ -21,6 +21,7 @@ COUNTED = {
     "range": (admission._SENT_TO_PREFIX, "ix_sends_prefix_hmac_at"),
     # Either leaves out what cost nothing; PostgreSQL weighs them by their size.
     "budget": (spending.SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price_entered_at"),
+    "oldest": (spending.OLDEST_SPENT, "ix_sends_at_price_paid"),
     "country": (spending.SPENT_ON_COUNTRY, "ix_sends_country_at_price_entered_at"),
 }
 # An attack: for each code that left, a hundred that were refused.
@@ -44,7 +45,7 @@ async def test_refused_rows_are_not_looked_at(database: Database, counted: str) 
         await conn.execute(sa.text("ANALYZE"))
         compiled = core.compile(dialect=conn.dialect)
         given = {name: value for name, value in compiled.params.items() if value is not None}
-        values = {name: SINCE if name == "since" else "n1" for name in compiled.params} | given
+        values = {name: {"since": SINCE, "most": 10}.get(name, "n1") for name in compiled.params} | given
         words = "EXPLAIN" if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
         plan = await conn.exec_driver_sql(f"{words} {compiled}", tuple(values[name] for name in compiled.positiontup))
         assert re.search(rf"\b({index})\b", "\n".join(str(row) for row in plan.all()))
