@@ -15,9 +15,9 @@ from storage.statements import Connection, Statement
 from storage.tables import sends
 
 BUDGET_PERIOD = timedelta(hours=24)
-# A country that gets no codes is tried again at this pace; where the budget is small, this often at least.
+# At the pace of one code in what is "lately" for a country, its share of the budget lasts for so long.
 _SHARE_LASTS = timedelta(hours=200)
-_LONGEST_CLOSED = timedelta(hours=6)
+_SHORTEST, _LONGEST = timedelta(hours=1), timedelta(hours=6)
 # What is too much is mostly the price of one code, and the oldest row or two are enough: they are read at every
 # refusal. More are read where they are not; the budget of a day may be a hundred thousand rows.
 _FEW, _MANY = 10, 1000
@@ -25,6 +25,7 @@ _FEW, _MANY = 10, 1000
 _COST = sends.c.price > sa.literal_column("0")
 # As in a range, a code that was entered gives its send back.
 _ENTERED = sends.c.entered_at.is_not(None)
+_LATELY = sends.c.at > sa.bindparam("lately")
 _SINCE = sends.c.at > sa.bindparam("since")
 SPENT = Statement(sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("spent")).where(_SINCE, _COST))
 
@@ -37,6 +38,8 @@ SPENT_ON_COUNTRY = Statement(
     sa.select(
         _cost(_ENTERED).label("entered"),
         _cost(sa.not_(_ENTERED)).label("unentered"),
+        _cost(sa.and_(_ENTERED, _LATELY)).label("entered_lately"),
+        _cost(sa.and_(sa.not_(_ENTERED), _LATELY)).label("unentered_lately"),
         sa.func.count().filter(sa.not_(_ENTERED)).label("codes"),
         sa.func.max(sends.c.at).filter(sa.not_(_ENTERED)).label("newest_unentered"),
     ).where(sends.c.country == sa.bindparam("country"), _SINCE, _COST)
@@ -72,19 +75,23 @@ async def country_refusal(
 ) -> LimitReached | None:
     """Tell whether a code for `price` is too much for a country whose codes are paid for and hardly entered.
 
-    `trusted_range`: of its codes others left no more than were entered. Past a tenth of its share of the budget a
-    country gets codes in such ranges alone, past the whole share in none; but one whenever so much time has passed
-    since the last code that was left that its share, spent at that pace, would last for two hundred hours. One that is
-    entered closes nothing: as soon as codes arrive again, they go again.
+    `trusted_range`: of its codes others left no more than were entered. A country that left codes for more than a tenth
+    of its share of the budget, and a third of all, gets more in such ranges alone; one that left its whole share, in
+    none. What counts against it must go on: who lately left no more than a third is as any other.
     """
     if limits.country_unconfirmed_percent >= 100:
         return None
-    found = (await conn.execute(SPENT_ON_COUNTRY, country=country, since=now - BUDGET_PERIOD)).one()
     share, evidence = limits.country_unconfirmed_percent * budget // 100, limits.prefix_evidence.count
+    # One code in that time at least, or nobody would learn that they arrive again: less often where it costs more.
+    lately = min(max(price * _SHARE_LASTS / share, _SHORTEST), _LONGEST) if share else _LONGEST
+    found = (
+        await conn.execute(SPENT_ON_COUNTRY, country=country, since=now - BUDGET_PERIOD, lately=now - lately)
+    ).one()
     # As in a range, few codes are no evidence.
-    allowed, enough = (share, evidence) if trusted_range else (share // 10, evidence // 2)
-    if found.codes < enough or found.unentered <= max(found.entered, allowed):
+    allowed, enough, times = (share, evidence, 1) if trusted_range else (share // 10, evidence // 2, 4)
+    if found.codes < enough or found.unentered <= max(found.entered // times, allowed):
         return None
-    closed_for = min(price * _SHARE_LASTS / share, _LONGEST_CLOSED) if share else _LONGEST_CLOSED
-    opens_at: datetime = found.newest_unentered + closed_for
-    return LimitReached(Limit.COUNTRY_UNCONFIRMED, opens_at) if opens_at > now else None
+    if found.unentered_lately <= found.entered_lately // times:
+        return None
+    opens_at: datetime = found.newest_unentered + lately
+    return LimitReached(Limit.COUNTRY_UNCONFIRMED, opens_at)

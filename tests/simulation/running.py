@@ -73,11 +73,12 @@ def run(plan: Plan, url: str | None = None, *, watched: bool = False) -> Result:
     `watched`: tell on standard error how far it is.
     """
     began = time.perf_counter()
-    with TemporaryDirectory(dir=memory()) as folder:
-        address = url or f"sqlite:///{Path(folder) / 'simulation.db'}"
-        asyncio.run(migrate(address))
-        with _listening() as faults, asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-            result = runner.run(_day(plan, address, faults, watched))
+    if url is None:
+        with TemporaryDirectory(dir=memory()) as folder:
+            return run(plan, f"sqlite:///{Path(folder) / 'simulation.db'}", watched=watched)
+    asyncio.run(migrate(url))
+    with _listening() as faults, asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        result = runner.run(_day(plan, url, faults, watched))
     return Result(*result, seconds=time.perf_counter() - began, faults=faults)
 
 
