@@ -46,8 +46,8 @@ class LimitSettings(BaseSettings):
     prefix_confirmed_percent: Annotated[int, count(0, 100)] = 20
     prefix_blocked_for: Duration = timedelta(hours=12)
     # Pumping many ranges a little stays below the rows above. A country of which codes for more than that share of
-    # DAILY_BUDGET were not entered, and fewer were, gets hardly any to typed numbers: the rest is for other countries.
-    # Honest people leave a tenth of theirs, so half a dozen countries that leave so much are half the budget at worst.
+    # DAILY_BUDGET were not entered, and more than were, gets none to typed numbers: the rest is for other countries.
+    # Honest people leave an eighth of theirs, so this much is no chance, and six pumped countries leave a half.
     country_unconfirmed_percent: Annotated[int, count(0, 100)] = 10
     # An abandoned verification ends by itself this long after the last allowed action.
     challenge_session: Duration = timedelta(minutes=10)

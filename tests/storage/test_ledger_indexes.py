@@ -45,7 +45,9 @@ async def test_refused_rows_are_not_looked_at(database: Database, counted: str) 
         await conn.execute(sa.text("ANALYZE"))
         compiled = core.compile(dialect=conn.dialect)
         given = {name: value for name, value in compiled.params.items() if value is not None}
-        values = {name: {"since": SINCE, "most": 10}.get(name, "n1") for name in compiled.params} | given
+        values = {
+            name: {"since": SINCE, "lately": SINCE, "most": 10}.get(name, "n1") for name in compiled.params
+        } | given
         words = "EXPLAIN" if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
         plan = await conn.exec_driver_sql(f"{words} {compiled}", tuple(values[name] for name in compiled.positiontup))
         assert re.search(rf"\b({index})\b", "\n".join(str(row) for row in plan.all()))
