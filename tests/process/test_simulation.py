@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -58,13 +60,30 @@ def test_a_limit_that_is_not_kept_is_found() -> None:
 
 async def test_it_is_one_command(tmp_path: Path) -> None:
     chart = tmp_path / "day.png"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.simulation", "--people", "20", "--alone", "--chart", str(chart)),
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await begun("--people", "20", "--chart", str(chart))
     async with asyncio.timeout(150):
-        told, _ = await process.communicate()
+        told, aside = await process.communicate()
     assert process.returncode == 0
     for line in (b"honest people registered", b"SMS per honest person", b"spent of the budget", b"burns the budget"):
         assert line in told
+    assert b"all limits: over after " in aside
     assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_it_tells_how_far_it_is_and_ends_in_one_line(tmp_path: Path) -> None:
+    process = await begun("--chart", str(tmp_path / "day.png"))
+    assert process.stderr is not None
+    async with asyncio.timeout(150):
+        line = await process.stderr.readline()
+        assert re.fullmatch(rb"all limits: \d\d:\d\d, [\d,]+ of 10,000 people done, .*\n", line)
+        process.send_signal(signal.SIGINT)
+        told, aside = await process.communicate()
+    lines = [line for line in aside.splitlines() if b" people done, " not in line]
+    assert (process.returncode, told, lines) == (130, b"", [b"stopped: nothing is drawn"])
+
+
+async def begun(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.simulation", "--alone", *arguments),
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
