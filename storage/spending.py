@@ -15,7 +15,7 @@ from storage.statements import Connection, Statement
 from storage.tables import sends
 
 BUDGET_PERIOD = timedelta(hours=24)
-# At the pace of one code in what is "lately" for a country, its share of the budget lasts for so long.
+# At the pace of one code in what is "lately" for a country, its share of the budget would last for so long.
 _SHARE_LASTS = timedelta(hours=200)
 _SHORTEST, _LONGEST = timedelta(hours=1), timedelta(hours=6)
 # What is too much is mostly the price of one code, and the oldest row or two are enough: they are read at every
@@ -75,9 +75,9 @@ async def country_refusal(
 ) -> LimitReached | None:
     """Tell whether a code for `price` is too much for a country whose codes are paid for and hardly entered.
 
-    `trusted_range`: of its codes others left no more than were entered. A country that left codes for more than a tenth
-    of its share of the budget, and a third of all, gets more in such ranges alone; one that left its whole share, in
-    none. What counts against it must go on: who lately left no more than a third is as any other.
+    `trusted_range`: of its codes others left no more than were entered. A country that left more than a fifth of its
+    codes, for more than a tenth of its share of the budget, gets more in such ranges alone; one that left more than
+    half, for more than its share, in none. It must look so lately too: once codes arrive again, they go again.
     """
     if limits.country_unconfirmed_percent >= 100:
         return None

@@ -19,7 +19,7 @@ from tests.storage.test_budget import asks, spent
 from tests.storage.world import HOUR, Actor, World
 
 PRICE, BUDGET = 100, 30_000
-# Codes for a tenth of the budget; for a tenth of that it were three, but less than ten are no evidence.
+# Codes for a tenth of the budget; for a tenth of that it would be three, but fewer than ten are no evidence.
 ALLOWED, DOUBTED = 30, 10
 LONGEST = timedelta(hours=6)
 SMS = Offer("smsc", Channel.SMS, PRICE)
