@@ -40,6 +40,7 @@ def load_aiogram() -> bool:
     for cls in types:
         _provide(cls, names)
     _build_before_subclassing(names["TelegramObject"])
+    _know_the_bot_at_once(importlib.import_module("aiogram.client.context_controller").BotContextController)
     for name in _FIRST:
         names[name].model_rebuild()
     return True
@@ -95,3 +96,21 @@ def _build_before_subclassing(root: type[pydantic.BaseModel]) -> None:
         super(root, cls).__init_subclass__(**options)
 
     root.__init_subclass__ = classmethod(build_bases)  # type: ignore[assignment]
+
+
+def _know_the_bot_at_once(root: type[pydantic.BaseModel]) -> None:
+    """Have an object note its bot in one call, where pydantic made one for each level of inheritance."""
+
+    def note(self: pydantic.BaseModel, context: Mapping[str, Any] | None, /) -> None:
+        object.__setattr__(self, "__pydantic_private__", {"_bot": context.get("bot") if context else None})
+
+    for cls in _subclasses(root):
+        if "model_post_init" in vars(cls) and [*cls.__private_attributes__] == ["_bot"]:
+            del cls.model_post_init
+    root.model_post_init = note  # type: ignore[method-assign]
+
+
+def _subclasses(root: type[pydantic.BaseModel]) -> Iterator[type[pydantic.BaseModel]]:
+    for cls in root.__subclasses__():
+        yield cls
+        yield from _subclasses(cls)
