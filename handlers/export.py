@@ -25,7 +25,7 @@ _TYPED = ("email", "suggested", "candidate", "number", "taken", "country", "sear
 
 def add_to(routes: Routes) -> None:
     """Route `/export`."""
-    routes.commands.message.register(export, Command("export", ignore_case=True))
+    routes.command(export, Command("export", ignore_case=True))
 
 
 async def export(event: Event, turn: Turn, exports: Exports) -> Reply:

@@ -25,8 +25,7 @@ GROUP_SILENCE = timedelta(minutes=10)
 
 def add_to(routes: Routes) -> None:
     """Route what is left of a private chat: messages and presses. Added last."""
-    routes.answers.message.register(pending)
-    routes.answers.callback_query.register(pending)
+    routes.rest(pending)
 
 
 def create_router() -> Router:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aiogram.enums import ChatType
 from aiogram.filters import Filter
@@ -13,24 +14,52 @@ from aiogram.types import CallbackQuery, Message
 from handlers.turn import Turn
 
 
-class At(Filter):
+class Where(NamedTuple):
+    """What of an update decides about most handlers: the step, the button that is meant, whether it is a command."""
+
+    step: str | None
+    action: str | None
+    is_command: bool
+
+
+class Decided(Filter):
+    """A filter that `Where` decides, so that it need not be asked for every update: see `handlers/likely.py`."""
+
+    def is_for(self, where: Where) -> bool:
+        """Tell whether such updates pass."""
+        raise NotImplementedError
+
+    async def __call__(self, event: Message | CallbackQuery, turn: Turn) -> bool:
+        """Ask for one update."""
+        return self.is_for(Where(turn.step, turn.action, turn.text.startswith("/")))
+
+
+class At(Decided):
     """At one of these steps."""
 
     def __init__(self, *states: State) -> None:
         """Take the steps' states."""
         self.states = frozenset(state.state for state in states)
 
-    async def __call__(self, event: Message | CallbackQuery, turn: Turn) -> bool:
+    def is_for(self, where: Where) -> bool:
         """Pass when the person is there."""
-        return turn.step in self.states
+        return where.step in self.states
 
 
-class IsCommand(Filter):
-    """A text in a private chat that begins as commands do."""
+class IsCommand(Decided):
+    """A text that begins as commands do."""
 
-    async def __call__(self, message: Message, turn: Turn | None = None) -> bool:
+    def is_for(self, where: Where) -> bool:
         """Pass for those."""
-        return turn is not None and turn.text.startswith("/")
+        return where.is_command
+
+
+class MeansAction(Decided):
+    """A press, or a text that stands for a button."""
+
+    def is_for(self, where: Where) -> bool:
+        """Pass when the turn understood one."""
+        return where.action is not None
 
 
 class Payload(Filter):
@@ -46,14 +75,6 @@ class Payload(Filter):
         if command.partition("@")[0].casefold() != "/start" or not self.pattern.fullmatch(payload.strip()):
             return False
         return {"payload": payload.strip()}
-
-
-class MeansAction(Filter):
-    """A text in a private chat that stands for a button."""
-
-    async def __call__(self, message: Message, turn: Turn | None = None) -> bool:
-        """Pass when the turn understood one."""
-        return turn is not None and turn.action is not None
 
 
 class Private(Filter):
@@ -72,18 +93,18 @@ class InGroup(Filter):
         return message.chat.type in {ChatType.GROUP, ChatType.SUPERGROUP}
 
 
-class Acting(Filter):
+class Acting(Decided):
     """A button was pressed, its label typed, or answered; `action` may end with `:` to take an argument."""
 
     def __init__(self, action: str) -> None:
         """Take the callback data, or its beginning up to and with a colon."""
         self.action = action
 
-    async def __call__(self, event: Message | CallbackQuery, turn: Turn) -> bool:
+    def is_for(self, where: Where) -> bool:
         """Pass when the update means this action."""
-        if turn.action is None:
+        if where.action is None:
             return False
-        return turn.action.startswith(self.action) if self.action.endswith(":") else turn.action == self.action
+        return where.action.startswith(self.action) if self.action.endswith(":") else where.action == self.action
 
 
 class Paused(Filter):

@@ -29,7 +29,7 @@ from storage.invitations import Invitations
 
 def add_to(routes: Routes) -> None:
     """Route `/invite`."""
-    routes.commands.message.register(invite, Command("invite", ignore_case=True))
+    routes.command(invite, Command("invite", ignore_case=True))
 
 
 async def invite(

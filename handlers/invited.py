@@ -25,7 +25,7 @@ _NAME = re.compile(r"i_[A-Za-z0-9_-]{1,62}")
 
 def add_to(routes: Routes) -> None:
     """Route the link. Before `/start`, whose payload it is."""
-    routes.commands.message.register(follow, Payload(_NAME))
+    routes.command(follow, Payload(_NAME))
 
 
 async def follow(

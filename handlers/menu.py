@@ -30,7 +30,7 @@ def add_to(routes: Routes) -> None:
         "support": support, "privacy": privacy, "delete": ask_delete,
     }  # fmt: skip
     for command, handler in commands.items():
-        routes.commands.message.register(handler, Command(command, ignore_case=True))
+        routes.command(handler, Command(command, ignore_case=True))
     buttons: dict[str, Handler] = {
         "back": back, "continue": go_on, "delete": ask_delete, "delete:yes": delete,
         "language:": choose_language, "link:": send_link, "done:start": send_sign_in_link,
@@ -38,7 +38,7 @@ def add_to(routes: Routes) -> None:
     for action, handler in buttons.items():
         routes.button(handler, Acting(action))
     # Before the steps' buttons too: a no to "continue?" is no answer to the step's own question.
-    routes.buttons.message.register(stay_paused, Paused(), YesOrNo())
+    routes.label(stay_paused, Paused(), YesOrNo())
     routes.answer(stay_paused, Paused(), YesOrNo())
 
 

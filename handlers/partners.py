@@ -26,7 +26,7 @@ _SHOWN = 10
 
 def add_to(routes: Routes) -> None:
     """Route `/partner` and its buttons."""
-    routes.commands.message.register(partner_command, Command("partner", ignore_case=True))
+    routes.command(partner_command, Command("partner", ignore_case=True))
     partner_pictures.add_to(routes)
     routes.button(export, Acting("partner:csv"))
     routes.button(show_period, Acting("partner:"))

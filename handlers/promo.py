@@ -16,7 +16,7 @@ from storage.promo_codes import PromoCodes
 
 def add_to(routes: Routes) -> None:
     """Route `/promo`."""
-    routes.commands.message.register(give_promo, Command("promo", ignore_case=True))
+    routes.command(give_promo, Command("promo", ignore_case=True))
 
 
 async def give_promo(event: Event, turn: Turn, promo_codes: PromoCodes) -> Reply:

@@ -42,4 +42,4 @@ def create_routers() -> tuple[Router, ...]:
     staff_partners.add_to(routes)
     steps.add_to(routes)
     fallback.add_to(routes)
-    return (*routes.in_order, staff.create_router(), staff_partners.create_router(), fallback.create_router())
+    return (routes.router(), staff.create_router(), staff_partners.create_router(), fallback.create_router())

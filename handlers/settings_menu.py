@@ -20,7 +20,7 @@ from storage.identities import Identities, Linked
 
 def add_to(routes: Routes) -> None:
     """Route the command and its buttons."""
-    routes.commands.message.register(show, Command("settings", ignore_case=True))
+    routes.command(show, Command("settings", ignore_case=True))
     routes.button(show, Acting("settings:show"))
     routes.button(ask_language, Acting("settings:language"))
     routes.button(unlink, Acting("settings:unlink-now:"))

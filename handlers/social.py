@@ -38,7 +38,7 @@ _MARK = 12
 
 def add_to(routes: Routes) -> None:
     """Route the way back, the question's answers, and the choice. Before `/start`, whose payload it is."""
-    routes.commands.message.register(arrive, Payload(_NAME))
+    routes.command(arrive, Payload(_NAME))
     routes.button(accept, Acting("social:yes:"))
     routes.button(decline, Acting("social:no"))
     routes.button(create, Acting("social:create"))

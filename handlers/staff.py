@@ -45,7 +45,7 @@ class InSupportChat(Filter):
 
 def add_to(routes: Routes) -> None:
     """Route `/link` of staff in their private chats."""
-    routes.commands.message.register(give_link, _LINK, IsStaff())
+    routes.command(give_link, _LINK, IsStaff())
 
 
 def create_router() -> Router:

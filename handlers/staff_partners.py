@@ -31,7 +31,7 @@ _GIVEN = re.compile(r"([1-9][0-9]{0,17})\s+(.+)", re.DOTALL)
 
 def add_to(routes: Routes) -> None:
     """Route the command of staff in their private chats."""
-    routes.commands.message.register(add_partner, _ADD, IsStaff())
+    routes.command(add_partner, _ADD, IsStaff())
 
 
 def create_router() -> Router:

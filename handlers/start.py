@@ -17,7 +17,7 @@ from storage.promo_codes import PromoCodes
 
 def add_to(routes: Routes) -> None:
     """Route `/start`."""
-    routes.commands.message.register(start, CommandStart(ignore_case=True))
+    routes.command(start, CommandStart(ignore_case=True))
 
 
 async def start(

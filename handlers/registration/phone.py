@@ -28,7 +28,7 @@ TAKES_CONTACT = At(Registration.phone, Registration.country, Registration.code)
 
 def add_to(routes: Routes) -> None:
     """Route the contact, "this is my number", and a typed number. The picker stands before this: see `countries`."""
-    routes.buttons.message.register(explain_contact, ASKS_NUMBER, Acting("contact"))
+    routes.label(explain_contact, ASKS_NUMBER, Acting("contact"))
     routes.button(prove_mine, TAKES_CONTACT, Acting("phone:mine"))
     routes.button(change_number, TAKES_CONTACT, Acting("phone:change"))
     routes.answer(give_number, ASKS_NUMBER, Text())
