@@ -13,16 +13,16 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from storage import referral_codes
+from storage.column_types import UnixTime, UtcDateTime
 from storage.database import Database
 from storage.invitation_tables import invitations
 from storage.keys import Keys
 from storage.marks import mark
 from storage.outbox import INVITATION
-from storage.partner_tables import UnixTime, campaigns, touches
+from storage.partner_tables import campaigns, touches
 from storage.statements import Connection
 from storage.tables import (
     OutboxStatus,
-    UtcDateTime,
     accounts,
     applied_updates,
     challenges,

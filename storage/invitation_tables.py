@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from storage.tables import UtcDateTime, metadata
+from storage.column_types import UtcDateTime
+from storage.tables import metadata
 
 
 class InvitationState(StrEnum):

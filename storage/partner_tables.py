@@ -5,28 +5,10 @@ Whoever came by a link is known by a mark, 16 bytes of the HMAC that stands for 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
 
-from storage.tables import UtcDateTime, metadata
-
-
-class UnixTime(sa.types.TypeDecorator[datetime]):
-    """An aware moment to the second, in 8 bytes at most: SQLite would write 26."""
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Return seconds since 1970, rounded down."""
-        return None if value is None else int(value.timestamp())
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Return the moment, aware, in UTC."""
-        return None if value is None else datetime.fromtimestamp(value, UTC)
-
+from storage.column_types import UnixTime, UtcDateTime
+from storage.tables import metadata
 
 partners = sa.Table(
     "partners",

@@ -130,7 +130,8 @@ class Prepared:
     ) -> None:
         self.sql = sql
         self.returns_rows = bool(columns)
-        self._slots = slots
+        self._slots = [(name, processor) for name, processor, _ in slots]
+        self._constants = {name: value for name, _, value in slots if name not in given}
         self._given = given
         self._row: Any = _row_of(columns)
         self._processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
@@ -139,10 +140,8 @@ class Prepared:
         """Return the parameters in the order of the text. Raises TypeError for a name too many or too few."""
         if values.keys() != self._given:
             raise TypeError(f"the statement takes {sorted(self._given)} and was given {sorted(values)}")
-        return [
-            processor(values.get(name, constant)) if processor else values.get(name, constant)
-            for name, processor, constant in self._slots
-        ]
+        all_values = {**self._constants, **values} if self._constants else values
+        return [processor(all_values[name]) if processor else all_values[name] for name, processor in self._slots]
 
     def rows(self, raw: Iterable[Iterable[Any]]) -> list[Any]:
         """Return rows as the types say, from rows as the driver gives them."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
+
+from storage.column_types import UtcDateTime
 
 
 class ChallengeState(StrEnum):
@@ -45,28 +45,6 @@ class OutboxStatus(StrEnum):
 
 ASKED = (ChallengeState.OPEN, ChallengeState.DEAD)
 """States in which the number of a challenge is still the one being asked about."""
-
-
-class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """An aware moment in UTC. SQLite keeps no zone, so it is taken off and put on here; naive values are refused."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment as the driver wants it; raises ValueError for a naive one."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment needs a time zone")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment, aware, in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 metadata = sa.MetaData(
