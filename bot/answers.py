@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from types import NoneType
 from typing import Any
 
 import aiogram.methods
@@ -73,18 +74,26 @@ def _fields(model: BaseModel, bot: Bot) -> dict[str, Any]:
 
 
 def _plain(value: Any, bot: Bot) -> Any:
-    if value is None or isinstance(value, str | int | float):
-        return value.value if isinstance(value, Enum) else value
-    if isinstance(value, Default):
-        return _plain(bot.default[value.name], bot)
-    if isinstance(value, InputFile):
+    return _writer(value.__class__)(value, bot)
+
+
+# An answer is made of a few types over and over; what each of them is takes a dozen questions.
+@cache
+def _writer(kind: type[Any]) -> Callable[[Any, Bot], Any]:
+    """Return what makes JSON of values of this type; raises TypeError for what is none of the Bot API's."""
+    if issubclass(kind, InputFile):
         raise TypeError("a file upload cannot travel in a webhook response: it belongs into Reply.before")
-    if isinstance(value, BaseModel):
-        return _fields(value, bot)
-    if isinstance(value, Mapping):
-        return {name: _plain(item, bot) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, bot) for item in value]
-    if isinstance(value, datetime):
-        return round(value.timestamp())
-    raise TypeError(f"{type(value).__name__} is not a Bot API value")
+    if issubclass(kind, str | int | float | NoneType):
+        return (lambda value, bot: value.value) if issubclass(kind, Enum) else (lambda value, bot: value)
+    writers: dict[type[Any], Callable[[Any, Bot], Any]] = {
+        Default: lambda value, bot: _plain(bot.default[value.name], bot),
+        BaseModel: _fields,
+        Mapping: lambda value, bot: {name: _plain(item, bot) for name, item in value.items()},
+        list: lambda value, bot: [_plain(item, bot) for item in value],
+        tuple: lambda value, bot: [_plain(item, bot) for item in value],
+        datetime: lambda value, bot: round(value.timestamp()),
+    }
+    for base, writer in writers.items():
+        if issubclass(kind, base):
+            return writer
+    raise TypeError(f"{kind.__name__} is not a Bot API value")
