@@ -28,6 +28,8 @@ _LOOKS_LATIN = {
 }  # fmt: skip
 _MAILTO = re.compile(r"mailto:([^?]*)", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>]*@[^<>]*?)\s*>[^<>@]*")
+# Nothing in it looks or reads otherwise than it is.
+_PRINTABLE = re.compile(r"[ -~]*")
 # What people wrap around an address. None of it may end one, and only "!" may begin one, which nobody's does.
 _WRAPPING = ' \t\r\n<>()[]"«»„“”‹›‘’,;:!.…'
 # These may stand in an address, so only a pair of them is taken away.
@@ -91,7 +93,7 @@ def parse_address(text: str) -> str:
     if _is_mixed(domain):
         meant = f"{local}@{domain.translate(_LOOKS_LATIN)}"
         raise ImpossibleDomain(domain.lower()[:_SHOWN], _possible(suggest(meant) or meant))
-    if _validated(f"postmaster@{domain}") is None:
+    if not _is_mail_domain(domain):
         raise ImpossibleDomain(domain.lower()[:_SHOWN], _possible(suggest(typed)))
     found = _validated(typed)
     if found is None or found.ascii_email is None:
@@ -105,6 +107,8 @@ def parse_address(text: str) -> str:
 
 def _is_mixed(domain: str) -> bool:
     """Tell whether one label mixes Latin and Cyrillic letters: no registry gives such a name away (UTS 39)."""
+    if domain.isascii():
+        return False
     scripts = ({unicodedata.name(c, "").split(" ")[0] for c in label if c.isalpha()} for label in domain.split("."))
     return any({"LATIN", "CYRILLIC"} <= found for found in scripts)
 
@@ -141,8 +145,7 @@ def masked(address: str) -> str:
 
 def _unwrap(text: str) -> str:
     """Return the address alone, in NFC, with the full-width forms of East Asian keyboards made ASCII."""
-    visible = (character for character in text if unicodedata.category(character) != "Cf")
-    plain = unicodedata.normalize("NFC", "".join(_narrow(character) for character in visible))
+    plain = text if _PRINTABLE.fullmatch(text) else _narrowed(text)
     before = None
     while plain != before:
         before = plain
@@ -156,11 +159,21 @@ def _unwrap(text: str) -> str:
     return plain
 
 
+def _narrowed(text: str) -> str:
+    visible = (character for character in text if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFC", "".join(_narrow(character) for character in visible))
+
+
 def _narrow(character: str) -> str:
     if character.isspace():
         return " "
     wide = "\uff01" <= character <= "\uff5e" or character == "\ufe6b"
     return unicodedata.normalize("NFKC", character) if wide else character
+
+
+@lru_cache(maxsize=500)
+def _is_mail_domain(domain: str) -> bool:
+    return _validated(f"postmaster@{domain}") is not None
 
 
 def _validated(address: str) -> ValidatedEmail | None:

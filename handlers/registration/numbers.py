@@ -119,6 +119,8 @@ def example(country: str) -> str:
     return ", ".join(phonenumbers.format_number(number, form) for form in forms)
 
 
+# One update says its number more than once; what is said later is not kept for it.
+@lru_cache(maxsize=16)
 def pretty(e164: str) -> str:
     """Return an E.164 number in full, grouped as people read it: +7 916 123-45-67."""
     return phonenumbers.format_number(phonenumbers.parse(e164), PhoneNumberFormat.INTERNATIONAL)
