@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from uuid import UUID
 
 
@@ -91,11 +92,13 @@ class _Derived:
         self.code_key = self.derive("code")
         self._ledger_key = self.derive("ledger")
         self.key_id = self.derive("key-id")[:4].hex()
+        # A transaction asks for the same few again and again; those of others are not kept for long.
+        self.ledger = lru_cache(maxsize=64)(self._ledger)
 
     def derive(self, purpose: str) -> bytes:
         return hkdf(self._secret, purpose.encode())
 
-    def ledger(self, kind: str, value: str) -> str:
+    def _ledger(self, kind: str, value: str) -> str:
         return hmac.digest(self._ledger_key, f"{kind}:{value}".encode(), hashlib.sha256).hex()
 
 

@@ -116,8 +116,9 @@ class Outbox:
         async def work(conn: Connection) -> list[OutboxItem]:
             due = (await conn.execute(_DUE, moment=now, batch=batch)).all()
             until = now + self._limits.outbox_lease
-            for row in due:
-                await conn.execute(LEASE, item=row.id, lease_owner=owner, lease_until=until)
+            if due:
+                leases = [{"item": row.id, "lease_owner": owner, "lease_until": until} for row in due]
+                await conn.execute_many(LEASE, leases)
             return [OutboxItem(row.id, row.kind, row.payload, row.attempts + 1) for row in due]
 
         return await self._database.write(None, work)
