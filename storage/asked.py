@@ -14,12 +14,16 @@ from storage.models import Channel, SendState
 from storage.statements import Connection, Statement
 from storage.tables import IS_ASKED, ChallengeState, challenges, sends
 
-_ASKED = Statement(sa.select(challenges).where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED))
-_SENT = Statement(
-    sa.select(sends.c.code_n, sends.c.at, sends.c.channel, sends.c.state)
-    .where(sends.c.challenge_id == sa.bindparam("challenge"), COUNTED)
+_ASKED = Statement(
+    sa.select(
+        challenges.c.id, challenges.c.number, challenges.c.country, challenges.c.key_id, challenges.c.codes,
+        challenges.c.state, challenges.c.last_action_at, sends.c.code_n, sends.c.at.label("sent_at"), sends.c.channel,
+        sends.c.state.label("send_state"),
+    )
+    .outerjoin_from(challenges, sends, sa.and_(sends.c.challenge_id == challenges.c.id, COUNTED))
+    .where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED)
     .order_by(sends.c.code_n)
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,16 @@ class Challenge:
 
 async def asked_challenge(conn: Connection, account_id: UUID) -> Challenge | None:
     """Return the challenge that still counts as asked (open, or dead after too many tries), None when there is none."""
-    row = (await conn.execute(_ASKED, account=account_id)).one_or_none()
-    if row is None:
+    rows = (await conn.execute(_ASKED, account=account_id)).all()
+    if not rows:
         return None
-    rows = (await conn.execute(_SENT, challenge=row.id)).all()
-    sent = tuple(SentCode(n, at, Channel(channel), SendState(state)) for n, at, channel, state in rows)
+    sent = (
+        SentCode(row.code_n, row.sent_at, Channel(row.channel), SendState(row.send_state))
+        for row in rows
+        if row.code_n is not None
+    )
+    row = rows[0]
     return Challenge(
         id=row.id, number=row.number, country=row.country, key_id=row.key_id, codes=row.codes,
-        state=ChallengeState(row.state), last_action_at=row.last_action_at, sent=sent,
+        state=ChallengeState(row.state), last_action_at=row.last_action_at, sent=tuple(sent),
     )  # fmt: skip
