@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from segno import make
 
 from handlers.ports import Chart
 
@@ -103,6 +102,9 @@ class _NotDrawn(Exception):
 
 def _modules(link: str) -> list[tuple[bool, ...]]:
     """Return the rows of a QR code with its quiet zone. Level M: a seventh of it may be dirty or worn off."""
+    # Not at the top: 1.6 MB that nobody needs before the first picture.
+    from segno import make
+
     code = make(link, error="m", micro=False)
     return [tuple(bool(module) for module in row) for row in code.matrix_iter(border=_QUIET)]
 
