@@ -6,7 +6,9 @@ import asyncio
 import re
 import signal
 import sys
+from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -60,8 +62,7 @@ def test_a_limit_that_is_not_kept_is_found() -> None:
 
 async def test_it_is_one_command(tmp_path: Path) -> None:
     chart = tmp_path / "day.png"
-    process = await begun("--people", "20", "--chart", str(chart))
-    async with asyncio.timeout(150):
+    async with begun("--people", "20", "--chart", str(chart)) as process, asyncio.timeout(150):
         told, aside = await process.communicate()
     assert process.returncode == 0
     for line in (b"honest people registered", b"SMS per honest person", b"spent of the budget", b"burns the budget"):
@@ -71,9 +72,8 @@ async def test_it_is_one_command(tmp_path: Path) -> None:
 
 
 async def test_it_tells_how_far_it_is_and_ends_in_one_line(tmp_path: Path) -> None:
-    process = await begun("--chart", str(tmp_path / "day.png"))
-    assert process.stderr is not None
-    async with asyncio.timeout(150):
+    async with begun("--chart", str(tmp_path / "day.png")) as process, asyncio.timeout(150):
+        assert process.stderr is not None
         line = await process.stderr.readline()
         assert re.fullmatch(rb"all limits: \d\d:\d\d, [\d,]+ of 10,000 people done, .*\n", line)
         process.send_signal(signal.SIGINT)
@@ -82,8 +82,17 @@ async def test_it_tells_how_far_it_is_and_ends_in_one_line(tmp_path: Path) -> No
     assert (process.returncode, told, lines) == (130, b"", [b"stopped: nothing is drawn"])
 
 
-async def begun(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def begun(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Simulate one plan in a process, which is ended at the end."""
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.simulation", "--alone", *arguments),
         cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            # Not killed: it ends those it started.
+            process.terminate()
+            await process.communicate()

@@ -38,6 +38,9 @@ def main() -> int:
     if arguments.database is not None and len(plans) > 1:
         print("error: --database holds one run: write --alone too", file=sys.stderr)
         return 2
+    # Both, and by itself: a shell that starts it in the background has it ignore the first.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     try:
         results = _all(plans, arguments.database)
     except KeyboardInterrupt:
