@@ -1,4 +1,4 @@
-"""What the doctor looks at outside: Telegram, the webhook's address, the gateways, the CRM, the time of day."""
+"""What the doctor looks at outside: Telegram, the webhook's address, the gateways, mail, the CRM, the time of day."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from bot.failures import StartFailed
 from bot.findings import Finding, bad, ok, warning, why
 from bot.gateways import gateways_of
 from bot.gateways.outward import outward_session
+from bot.gateways.smtp import Smtp
 from bot.prices import prices_of
 from bot.receive import ALLOWED_UPDATES
 from bot.settings import Settings
+from handlers.ports import Misconfigured
 from storage.clock import Clock
 
 _CALL = aiohttp.ClientTimeout(total=4.0)
@@ -147,6 +149,18 @@ class Outside:
         if self._settings.bot_token is None:
             return ok("codes appear on the practice page")
         return warning("console sends no SMS, codes are only printed; write SMS_GATEWAYS")
+
+    async def mail(self) -> list[Finding]:
+        """Log in at the mail server and say who writes; no letter is sent."""
+        if self._settings.smtp_host is None:
+            return [ok("SMTP_HOST is not set: nobody is invited by e-mail")]
+        refusal = await Smtp(self._settings).knock()
+        if refusal is None:
+            return [ok("SMTP_HOST: the server takes letters from MAIL_FROM")]
+        if isinstance(refusal, Misconfigured):
+            return [bad(refusal.detail)]
+        says = getattr(refusal, "detail", type(refusal).__name__)
+        return [bad(f"SMTP_HOST: the server takes no letters now ({says}); invitations wait and are tried again")]
 
     async def crm(self) -> list[Finding]:
         """See whether anybody is there; nothing is told or asked."""

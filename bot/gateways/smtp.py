@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cached_property
 
 import aiosmtplib
@@ -50,6 +52,16 @@ class Smtp:
 
     async def send(self, recipient: str, letter: bytes) -> MailResult:
         """Hand a letter over."""
+        async with self._session() as smtp:
+            return await self._prepare(smtp, recipient) or await self._hand_over(smtp, letter)
+
+    async def knock(self) -> MailResult | None:
+        """Do what comes before a letter and leave; None when the server would take one."""
+        async with self._session() as smtp:
+            return await self._prepare(smtp)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiosmtplib.SMTP]:
         smtp = aiosmtplib.SMTP(
             hostname=self._host, port=self._port, username=self._username, password=self._password,
             timeout=self._timeout, use_tls=self._tls == "tls", start_tls=self._tls == "starttls",
@@ -57,20 +69,21 @@ class Smtp:
             local_hostname=self._sender.rpartition("@")[2],
         )  # fmt: skip
         try:
-            return await self._prepare(smtp, recipient) or await self._hand_over(smtp, letter)
+            yield smtp
         finally:
             with contextlib.suppress(SMTPException, OSError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
                     await smtp.quit()
             smtp.close()
 
-    async def _prepare(self, smtp: aiosmtplib.SMTP, recipient: str) -> MailResult | None:
+    async def _prepare(self, smtp: aiosmtplib.SMTP, recipient: str | None = None) -> MailResult | None:
         """Do all that comes before the letter itself; None when it may be handed over."""
         try:
             async with asyncio.timeout(self._timeout):
                 await smtp.connect()
                 await smtp.mail(self._sender)
-                await smtp.rcpt(recipient)
+                if recipient is not None:
+                    await smtp.rcpt(recipient)
         except SMTPAuthenticationError as error:
             return Misconfigured(f"SMTP_USERNAME: the server refuses the login ({_code(error)})")
         except SMTPResponseException as error:

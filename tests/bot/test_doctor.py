@@ -32,6 +32,7 @@ from storage.clock import Clock, SystemClock
 from storage.database import Database
 from storage.tables import event_stops, outbox
 from tests.fakes.clock import MovableClock
+from tests.fakes.mail import FakeMail
 from tests.sql import connected
 
 TOKEN = "123456789:a-token-that-nobody-may-see-0000000"
@@ -197,6 +198,19 @@ async def test_gateways(outside: Any, monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     own = {"smpp_host": "h", "smpp_system_id": "i", "smpp_password": "p", "smpp_sender": "s"}
     only(await outside(sms_gateways="smpp", daily_budget=1, **own).gateways(), BAD, "pip install smpp34")
+
+
+async def test_mail(outside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(await outside().mail(), Level.OK, "SMTP_HOST is not set")
+    server = FakeMail(tmp_path)
+    await server.start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.bundle))
+    only(await outside(**server.settings()).mail(), Level.OK, "takes letters")
+    only(await outside(**server.settings(smtp_password="another")).mail(), Level.BAD, "SMTP_USERNAME", "refuses")
+    only(await outside(**server.settings(mail_from="x@y.example")).mail(), Level.BAD, "MAIL_FROM", "553")
+    await server.stop()
+    only(await outside(**server.settings()).mail(), Level.BAD, "SMTP_HOST", "tried again")
+    assert (server.letters, server.mistakes) == ([], [])
 
 
 @pytest.mark.parametrize(

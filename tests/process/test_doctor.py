@@ -87,7 +87,7 @@ async def test_when_everything_is_wrong_it_says_so_in_time_and_without_secrets(t
     nobody = f"127.0.0.1:{free_port()}"
     secrets = (
         "hidden-password", "a-token-that-nobody-may-see-00000000", "hidden-redis-word",
-        "aGlkZGVuIGJ5dGVzIGFuZCBtb3JlIG9mIHRoZW0=",
+        "aGlkZGVuIGJ5dGVzIGFuZCBtb3JlIG9mIHRoZW0=", "hidden-mail-word",
     )  # fmt: skip
     began = time.monotonic()
     code, lines = await doctor(
@@ -100,11 +100,17 @@ async def test_when_everything_is_wrong_it_says_so_in_time_and_without_secrets(t
         WEBHOOK_URL=f"https://{nobody}",
         CRM_WEBHOOK_URL=f"http://{nobody}/hook",
         CRM_WEBHOOK_SECRET=f"whsec_{secrets[3]}",
+        SMTP_HOST="127.0.0.1",
+        SMTP_PORT=nobody.rpartition(":")[2],
+        SMTP_USERNAME="bot",
+        SMTP_PASSWORD=secrets[4],
+        MAIL_FROM="bot@smarty.example",
     )
     assert time.monotonic() - began < WITHIN
     assert code == 1
     found = levels(lines)
-    assert {name for name, level in found.items() if level == "bad"} == {"database", "redis", "token", "webhook", "crm"}
+    away = {"database", "redis", "token", "webhook", "mail", "crm"}
+    assert {name for name, level in found.items() if level == "bad"} == away
     assert {name for name, level in found.items() if level == "ok"} == {"disk"}
     text = "\n".join(lines)
     assert [secret for secret in secrets if secret in text] == []
