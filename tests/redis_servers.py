@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from bot import valkey
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.waiting import until
 
 SLOTS = 16384

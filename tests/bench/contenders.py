@@ -14,7 +14,8 @@ from pathlib import Path
 
 from locales import Texts
 from tests.bench.people import Answers, Door, JourneyFailed, Person
-from tests.bench.wire import HOST, Line, free_port
+from tests.bench.wire import HOST, Line
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 _SECRET = "a-webhook-secret-of-forty-characters-ok-"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -118,13 +117,6 @@ class Server:
         if self._server:
             self._server.close()
             await self._server.wait_closed()
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _fields(head: bytes, body: bytes) -> dict[str, Any]:

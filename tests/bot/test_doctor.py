@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import logging
 import shutil
-import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from storage.database import Database
 from storage.tables import event_stops, outbox
 from tests.fakes.clock import MovableClock
 from tests.fakes.mail import FakeMail
+from tests.ports import free_port
 from tests.sql import connected
 
 TOKEN = "123456789:a-token-that-nobody-may-see-0000000"
@@ -103,9 +103,7 @@ def only(found: list[Finding], level: Level, *words: str) -> None:
 
 
 def nobody() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 async def test_token(outside: Any, elsewhere: Elsewhere) -> None:

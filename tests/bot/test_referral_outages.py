@@ -24,7 +24,7 @@ from storage.database import Database
 from storage.keys import Keys
 from storage.limits import Window
 from storage.web_limit import WebLimit
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.storage.world import LIMITS, SECRET, MovableClock
 
 

@@ -21,7 +21,7 @@ from storage.funnels import Period
 from storage.partner_tables import click_visitors
 from tests.fakes.surfer import Surfer
 from tests.journeys.stage import TEXTS, Stage, on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.sql import connected
 
 BROWSER = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 from collections import defaultdict, deque
 from collections.abc import Coroutine
@@ -32,6 +31,7 @@ from tests.fakes.smpp_wire import (
     submit_mistake,
 )
 from tests.fakes.vendor import Fault, Sms, digits
+from tests.ports import free_port
 from tests.waiting import until
 
 RECEIPTED_MESSAGE_ID, MESSAGE_STATE = 0x1E, 0x427
@@ -80,7 +80,7 @@ class FakeSmpp:
 
     async def start(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         """Listen; `port` is known afterwards."""
-        self._behind = _free_port()
+        self._behind = free_port()
         self._server = Server("127.0.0.1", self._behind, system_id="CENTRE")
         await self._server.start()
         self._events = asyncio.create_task(self._serve(self._server))
@@ -307,9 +307,3 @@ class Link:
             return submit_mistake(fields, self.fake.sender) if self._bound else 4
         except (AssertionError, IndexError, UnicodeDecodeError):
             return 2
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

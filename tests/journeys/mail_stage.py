@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tests.fakes.mail import FakeMail, parts
 from tests.journeys.stage import Registrant, Stage, on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.sql import connected
 
 

@@ -17,7 +17,7 @@ from tests.fakes.graph import FacebookUser, FakeGraph
 from tests.fakes.oidc import Account, FakeOpenId
 from tests.fakes.surfer import Surfer
 from tests.journeys.stage import Registrant, Stage, on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.sql import connected
 
 

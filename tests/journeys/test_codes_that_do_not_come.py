@@ -18,7 +18,7 @@ from tests.fakes.smsc import Fault
 from tests.fakes.telegram_gateway import FakeTelegramGateway
 from tests.fakes.vendor import RawReport
 from tests.journeys.stage import Registrant, Stage, on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.sql import connected
 from tests.waiting import until
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from handlers.registration import numbers
 from storage.tables import sends
 from tests.journeys.stage import Registrant, on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.sql import connected
 
 LINKS = {

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from storage.tables import accounts, applied_updates, code_attempts, sends
 from tests.journeys.stage import Registrant, Stage, on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.sql import connected
 
 RACERS = 12

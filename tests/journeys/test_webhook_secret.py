@@ -13,7 +13,7 @@ from bot.app import webhook_secret
 from bot.settings import Settings
 from storage.keys import Keys
 from tests.journeys.stage import on_stage
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 
 SECRET = "s3cret_of-the-webhook_" + "x" * 20
 HEADER = "X-Telegram-Bot-Api-Secret-Token"

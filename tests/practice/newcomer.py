@@ -16,8 +16,8 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.ports import free_port
 from tests.practice.page_client import IRA, Page
-from tests.process.bot_process import free_port
 
 ROOT = Path(__file__).parents[2]
 # What `make run` says when a phase begins, and what the phase is called here.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.practice.page_client import ANNA, IRA, Page, Running, practice, settings_for
-from tests.process.bot_process import free_port
 
 
 async def finishes(page: Page) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -15,16 +14,10 @@ from types import TracebackType
 import aiohttp
 
 from bot.practice import LocalBotAPI
+from tests.ports import free_port
 
 # Everything else of the environment stays outside: a developer's own settings must not reach the process.
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # A death (or a lost store) between a call to Telegram and the commit behind it has the call made twice, and the second

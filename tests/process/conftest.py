@@ -8,7 +8,8 @@ import pytest
 from bot.practice import LocalBotAPI
 from tests.fakes.smsc import FakeSmsc
 from tests.journeys.stage import Outside
-from tests.process.bot_process import BotProcess, free_port
+from tests.ports import free_port
+from tests.process.bot_process import BotProcess
 
 SECRET = "a webhook secret of forty characters ok"
 

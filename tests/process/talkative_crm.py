@@ -7,7 +7,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 
 # In turn; the last of each is a yes.
 _TO_EVENTS = (500, 302, 0, 200)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.stage import Outside
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.process.conftest import bot_process
 
 ROOT = Path(__file__).parents[2]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.ports import free_port
 from tests.practice.page_client import IRA, Page
 from tests.process.bot_process import BotProcess
 from tests.waiting import until
@@ -133,12 +134,9 @@ async def test_what_was_said_to_a_dead_bot_is_answered_later(tmp_path: Path) -> 
 async def test_ctrl_c_in_a_terminal_ends_it_quietly(tmp_path: Path) -> None:
     """A terminal signals the whole group, the embedded store included."""
     folder = tmp_path / "data"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", start_new_session=True,
-        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "HTTP_PORT": str(port)},
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "HTTP_PORT": str(free_port())},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

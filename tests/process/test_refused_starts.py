@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.journeys.stage import Outside
-from tests.process.bot_process import BotProcess, free_port
+from tests.ports import free_port
+from tests.process.bot_process import BotProcess
 
 
 async def errors(tmp_path: Path, **settings: str) -> list[str]:

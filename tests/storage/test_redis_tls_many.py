@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from storage.conversations import Conversations
 from storage.redis import connect_any
-from tests.process.bot_process import free_port
+from tests.ports import free_port
 from tests.redis_sentinels import MASTER, Sentinel
 from tests.redis_servers import SLOTS, command, tcp_server
 from tests.storage.test_conversations import say
