@@ -56,7 +56,21 @@ _is_other = accounts.c.id != sa.bindparam("account")
 _is_asker = sa.and_(
     challenges.c.number == sa.bindparam("number"), challenges.c.account_id != sa.bindparam("account"), IS_ASKED
 )
-_asks_for_it = accounts.c.id.in_(sa.select(challenges.c.account_id).where(_is_asker))
+_askers = sa.select(challenges.c.account_id).where(_is_asker)
+_asks_for_it = accounts.c.id.in_(_askers)
+_found = accounts.alias("found")
+
+
+def _by_index(**columns: str) -> sa.ColumnElement[bool]:
+    """Say once more, for the indexes, which accounts have one of these values, or ask for the number.
+
+    PostgreSQL reads every account for an `or` that holds a query. That `or` stands beside this all the same: of a row
+    that somebody changed while it was waited for, only what stands in the row itself is looked at again.
+    """
+    having = [sa.select(_found.c.id).where(_found.c[name] == sa.bindparam(value)) for name, value in columns.items()]
+    return accounts.c.id.in_(sa.union_all(*having, _askers))
+
+
 _CLOSE = Statement(
     sa.update(challenges)
     .where(challenges.c.account_id == sa.bindparam("account"), IS_ASKED)
@@ -90,9 +104,9 @@ _HELD_NUMBER = Statement(
     .where(_number_is, _CONFIRMED, _is_other)
     .union_all(sa.select(sa.null(), sa.null()).select_from(known_accounts).where(NUMBER_IS_KNOWN))
 )
-_LOCK_RIVALS = Statement(
+LOCK_RIVALS = Statement(
     sa.select(*(accounts.c[name] for name in _Rival.__dataclass_fields__))
-    .where(sa.or_(_address_is, _number_is, _asks_for_it), _is_other)
+    .where(_by_index(email="address", phone="number"), sa.or_(_address_is, _number_is, _asks_for_it), _is_other)
     .order_by(accounts.c.id)
     .with_for_update()
 )
@@ -123,8 +137,8 @@ _MOVE_NUMBER = _lose(
     sets=("expires_at",),
 )
 # Who proved another number and only asked for this one keeps what is proven.
-_LOSE_NUMBER = _lose(
-    sa.and_(_PENDING, sa.or_(_number_is, _asks_for_it)),
+LOSE_NUMBER = _lose(
+    sa.and_(_PENDING, _by_index(phone="number"), sa.or_(_number_is, _asks_for_it)),
     {name: sa.case((_number_is, sa.null()), else_=accounts.c[name]) for name in _NO_NUMBER},
 )
 
@@ -236,7 +250,7 @@ class Confirmation:
         In one order: two people who confirm at once have no number and no address in common, but may have two rivals
         in common.
         """
-        rivals = await conn.execute(_LOCK_RIVALS, address=email, number=number, account=account.id)
+        rivals = await conn.execute(LOCK_RIVALS, address=email, number=number, account=account.id)
         return [_Rival(*row) for row in rivals.all()]
 
     async def _holders(self, conn: Connection, number: str, account_id: UUID) -> list[datetime | None]:
@@ -262,7 +276,7 @@ class Confirmation:
         holders = await conn.execute(_MOVE_NUMBER, number=number, account=account.id, expires_at=fresh_day)
         moved = await self._tell(conn, holders, "notice-number-moved", now)
         # Before their challenges are closed: by those they are found.
-        rivals = await conn.execute(_LOSE_NUMBER, number=number, account=account.id)
+        rivals = await conn.execute(LOSE_NUMBER, number=number, account=account.id)
         await conn.execute(_TAKE, number=number, account=account.id, state=ChallengeState.TAKEN)
         return moved + await self._tell(conn, rivals, "notice-number-lost", now)
 
