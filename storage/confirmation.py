@@ -136,9 +136,11 @@ _MOVE_NUMBER = _lose(
     _NO_NUMBER | {"status": AccountStatus.PENDING.value, "confirmed_at": None, "reminded_at": None},
     sets=("expires_at",),
 )
+# Not as the index on it has it: SQLite would read all who are pending.
+_is_pending = sa.func.coalesce(accounts.c.status, sa.literal_column("''")) == _PENDING.right
 # Who proved another number and only asked for this one keeps what is proven.
 LOSE_NUMBER = _lose(
-    sa.and_(_PENDING, _by_index(phone="number"), sa.or_(_number_is, _asks_for_it)),
+    sa.and_(_is_pending, _by_index(phone="number"), sa.or_(_number_is, _asks_for_it)),
     {name: sa.case((_number_is, sa.null()), else_=accounts.c[name]) for name in _NO_NUMBER},
 )
 
