@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,9 +26,9 @@ class Where(NamedTuple):
 class Decided(Filter):
     """A filter that `Where` decides, so that it need not be asked for every update: see `handlers/likely.py`."""
 
+    @abstractmethod
     def is_for(self, where: Where) -> bool:
         """Tell whether such updates pass."""
-        raise NotImplementedError
 
     async def __call__(self, event: Message | CallbackQuery, turn: Turn) -> bool:
         """Ask for one update."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from storage.confirmation import LOCK_RIVALS, LOSE_NUMBER
+from storage.rivals import LOCK_RIVALS, LOSE_NUMBER
 from tests.storage.test_expiry_at_scale import load, plan
 from tests.storage.world import World
 
