@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.failures import StartFailed
 from bot.settings import Settings
 from bot.valkey import Valkey, ValkeyFailed
+from storage.clock import Clock
 from storage.database import DATABASE_ERRORS, Database
 from storage.migrations import SchemaState, migrate_apart, schema_state
 from storage.redis import Client, connect_any
@@ -58,14 +59,14 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> tuple[Client,
     return client, embedded
 
 
-async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
-    """Return a database whose schema is this version's. Raises StartFailed.
+async def open_database(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Database:
+    """Return a database whose schema is this version's; `clock` replaces the machine's. Raises StartFailed.
 
     A SQLite file is for one serving process and is migrated by it; an older PostgreSQL is refused until
     `python -m bot migrate`, since other replicas may still serve it.
     """
     try:
-        database = Database(database_url(settings))
+        database = Database(database_url(settings), clock=clock)
     except (ValueError, SQLAlchemyError):
         # Without its words, which may repeat a password.
         raise StartFailed("DATABASE_URL: is not of the right form; see DATABASE_URL in README.md") from None

@@ -72,7 +72,7 @@ def open_engine(settings: Settings, stores: Stores, sending: Sending) -> Engine:
 async def open_stores(settings: Settings, clock: Clock | None, stack: AsyncExitStack) -> Stores:
     """Open Redis and the database; `clock` replaces the database's own. Raises StartFailed."""
     redis, embedded = await open_redis(settings, stack)
-    database = await open_database(settings, stack)
+    database = await open_database(settings, stack, clock)
     now = clock or await _database_clock(database)
     conversations, leases = Conversations(redis), Leases(redis)
     stack.push_async_callback(conversations.close)

@@ -66,8 +66,8 @@ class Database:
 
     On SQLite `work` runs whole in a thread of its own connection and may await nothing but it; on PostgreSQL at most
     `pool_size` run at once, the others wait up to `pool_timeout` s. `answer_within` (seconds, PostgreSQL): a server
-    silent for longer is away; None waits for ever. `clock` dates `applied_updates` only; `random` makes row ids: both
-    are arguments so that tests decide them.
+    silent for longer is away; None waits for ever. `clock` dates `applied_updates` and row ids only; `random` makes row
+    ids: both are arguments so that tests decide them.
     """
 
     def __init__(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.crm import FakeCrm
 from tests.journeys.social_stage import SocialStage, on_social_stage
-from tests.journeys.stage import Stage, on_stage
+from tests.journeys.stage import MovableClock, Stage, on_stage
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +27,25 @@ def redis_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def stage(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(database_url: str, redis_url: str, tmp_path: Path, clock: MovableClock) -> AsyncIterator[Stage]:
     """The whole bot on both databases, polling."""
-    async with on_stage(database_url, redis_url, tmp_path) as stage:
+    async with on_stage(database_url, redis_url, tmp_path, clock) as stage:
         yield stage
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    """What a stage and the CRM beside it both go by."""
+    return MovableClock()
+
+
+@pytest.fixture
+async def crm(clock: MovableClock) -> AsyncIterator[FakeCrm]:
+    """It takes nothing that does not fit the schema or was signed at another time."""
+    fake = FakeCrm(clock)
+    await fake.start()
+    yield fake
+    await fake.stop()
 
 
 @pytest.fixture

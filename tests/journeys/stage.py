@@ -23,11 +23,16 @@ _ids = itertools.count(1000)
 _updates = itertools.count(700_000_001, 100_000)
 
 
-class MovableClock:
-    """The real time plus what the test has moved it by."""
+# A Tuesday's noon amid a month: no hour or day at which the suite is run puts a midnight into a journey.
+NOON = datetime(2026, 11, 17, 12, 0, tzinfo=UTC)
+_TO_NOON = NOON - datetime.now(UTC)
 
-    def __init__(self) -> None:
-        self.offset = timedelta(0)
+
+class MovableClock:
+    """Goes like the real one, from a noon on, plus what the test has moved it by."""
+
+    def __init__(self, offset: timedelta = _TO_NOON) -> None:
+        self.offset = offset
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
@@ -203,10 +208,13 @@ def settings_for(
 
 
 @asynccontextmanager
-async def on_stage(database_url: str, redis_url: str, folder: Path, **other: Any) -> AsyncIterator[Stage]:
-    """Run the bot against a local Bot API server and a local SMSC."""
+async def on_stage(
+    database_url: str, redis_url: str, folder: Path, clock: MovableClock | None = None, /, **other: Any
+) -> AsyncIterator[Stage]:
+    """Run the bot against a local Bot API server and a local SMSC; who else must know the time gives the `clock`."""
+    clock = clock or MovableClock()
     # A bot that was restarted must not take the new server's updates for those it has seen.
-    api, smsc, clock = LocalBotAPI(first_update_id=next(_updates)), FakeSmsc(), MovableClock()
+    api, smsc = LocalBotAPI(first_update_id=next(_updates)), FakeSmsc()
     await api.start()
     await smsc.start()
     settings = settings_for(api, smsc, database_url, redis_url, folder, **other)

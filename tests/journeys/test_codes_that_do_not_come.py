@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from storage.tables import sends
 from tests.fakes.smsc import Fault
 from tests.fakes.telegram_gateway import FakeTelegramGateway
 from tests.fakes.vendor import RawReport
-from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.journeys.stage import NOON, Registrant, Stage, on_stage
 from tests.ports import free_port
 from tests.sql import connected
 from tests.waiting import until
@@ -238,7 +238,7 @@ async def test_f16_a_first_sms_that_comes_after_the_resend_still_lets_in(place: 
 
 
 async def test_a_reviewers_number_registers_and_nothing_leaves(place: Place, language: str) -> None:
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    tomorrow = NOON.date() + timedelta(days=1)
     reviewers = {"test_numbers": f"{REVIEWED}={KNOWN_CODE}", "test_numbers_until": tomorrow}
     async with place.stage(**reviewers) as stage:
         reviewer, ira = stage.someone(language), stage.someone(language)
@@ -259,7 +259,7 @@ async def test_a_reviewers_number_registers_and_nothing_leaves(place: Place, lan
 
 
 async def test_a_reviewers_number_gets_an_sms_like_everybody_after_the_last_day(place: Place) -> None:
-    reviewers = {"test_numbers": f"{REVIEWED}={KNOWN_CODE}", "test_numbers_until": datetime.now(UTC).date()}
+    reviewers = {"test_numbers": f"{REVIEWED}={KNOWN_CODE}", "test_numbers_until": NOON.date()}
     async with place.stage(**reviewers) as stage:
         stage.clock.move(days=2)
         ira = stage.someone()

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.clock import SystemClock
 from storage.event_letters import EventLetters
 from tests.fakes.crm import SECRET, Answer, FakeCrm
-from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.journeys.stage import MovableClock, Registrant, Stage, on_stage
 from tests.waiting import until
 
 TAKEN = {
@@ -20,18 +19,12 @@ TAKEN = {
 
 
 @pytest.fixture
-async def crm() -> AsyncIterator[FakeCrm]:
-    fake = FakeCrm(SystemClock())
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest.fixture
-async def stage(database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm) -> AsyncIterator[Stage]:
+async def stage(
+    database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm, clock: MovableClock
+) -> AsyncIterator[Stage]:
     """The whole bot on both databases, with a CRM."""
     other = {"crm_webhook_url": crm.url, "crm_webhook_secret": SECRET}
-    async with on_stage(database_url, redis_url, tmp_path, **other) as stage:
+    async with on_stage(database_url, redis_url, tmp_path, clock, **other) as stage:
         yield stage
 
 
@@ -134,10 +127,12 @@ async def test_a_settled_conflict_is_told_and_start_leads_in(stage: Stage, crm: 
     person.expects("registration-done")
 
 
-async def test_support_is_alerted(database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm) -> None:
+async def test_support_is_alerted(
+    database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm, clock: MovableClock
+) -> None:
     crm.always = Answer(409)
     other = {"crm_webhook_url": crm.url, "crm_webhook_secret": SECRET, "support_chat_id": -1001}
-    async with on_stage(database_url, redis_url, tmp_path, **other) as stage:
+    async with on_stage(database_url, redis_url, tmp_path, clock, **other) as stage:
         stage.api.group(-1001, "Support")
         person = stage.someone()
         await person.registers()

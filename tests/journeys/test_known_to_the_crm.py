@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from storage.clock import SystemClock
 from storage.known_accounts import KnownAccounts
 from storage.tables import LookupKind
 from tests.fakes.crm import SECRET, Answer, FakeCrm
-from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.journeys.stage import MovableClock, Registrant, Stage, on_stage
 from tests.waiting import until
 
 TAKEN = {
@@ -24,18 +23,10 @@ Open = Callable[..., AbstractAsyncContextManager[Stage]]
 
 
 @pytest.fixture
-async def crm() -> AsyncIterator[FakeCrm]:
-    fake = FakeCrm(SystemClock())
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest.fixture
-def opened(database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm) -> Open:
+def opened(database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm, clock: MovableClock) -> Open:
     """Return what opens the stage, beside a CRM that is asked."""
     given: dict[str, Any] = {"crm_lookup_url": crm.lookup_url, "crm_webhook_secret": SECRET}
-    return lambda **other: on_stage(database_url, redis_url, tmp_path, **given | other)
+    return lambda **other: on_stage(database_url, redis_url, tmp_path, clock, **given | other)
 
 
 @pytest.fixture

@@ -7,26 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from storage.clock import SystemClock
 from storage.promo_codes import PromoCode
 from tests.fakes.crm import SECRET, FakeCrm
-from tests.journeys.stage import Stage, on_stage
+from tests.journeys.stage import MovableClock, Stage, on_stage
 from tests.journeys.test_partners import becomes_partner, goes_on, new_campaign
 
 
 @pytest.fixture
-async def crm() -> AsyncIterator[FakeCrm]:
-    """It takes nothing that does not fit the schema."""
-    fake = FakeCrm(SystemClock())
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest.fixture
-async def stage(database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm) -> AsyncIterator[Stage]:
+async def stage(
+    database_url: str, redis_url: str, tmp_path: Path, crm: FakeCrm, clock: MovableClock
+) -> AsyncIterator[Stage]:
     other = {"crm_webhook_url": crm.url, "crm_webhook_secret": SECRET}
-    async with on_stage(database_url, redis_url, tmp_path, **other) as stage:
+    async with on_stage(database_url, redis_url, tmp_path, clock, **other) as stage:
         yield stage
 
 

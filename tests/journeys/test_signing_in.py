@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,10 +15,16 @@ from sqlalchemy import select
 from bot.sign_in import JWKS_PATH
 from storage.tables import accounts
 from tests.crm_snippet import signed_in
-from tests.journeys.stage import Registrant, Stage, on_stage
+from tests.journeys.stage import MovableClock, Registrant, Stage, on_stage
 from tests.sql import connected
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    """The real time: README's lines for the CRM know no other."""
+    return MovableClock(timedelta(0))
 
 
 class Crm:
@@ -125,10 +132,10 @@ async def test_the_conversation_record_keeps_no_token_on_offer(stage: Stage) -> 
 
 
 async def test_the_operator_says_where_how_long_and_by_whom(
-    database_url: str, redis_url: str, valkey_socket: str, tmp_path: Path
+    database_url: str, redis_url: str, valkey_socket: str, tmp_path: Path, clock: MovableClock
 ) -> None:
     own = {"start_url": "https://crm.example/in?from=bot", "start_token_lifetime": "1m", "start_token_issuer": "smarty"}
-    async with on_stage(database_url, redis_url, tmp_path, **own) as stage:
+    async with on_stage(database_url, redis_url, tmp_path, clock, **own) as stage:
         ira = stage.someone()
         await ira.registers()
         link = str(ira.person.chat[-1].buttons[0].url)
