@@ -209,15 +209,13 @@ class Admission:
         if budget is None:
             return Admitted(offers)
         await self._hold_budget(conn, holds=holds)
-        price = offers[0].price
+        spent, price = await spent_at(conn, now), offers[0].price
         if price:
-            # First, since an attack is mostly refused here: the sum over the country is shorter than the one over all.
             refusal = await country_refusal(
-                conn, self.limits, to.country, price, budget, trusted_range=trusted_range, now=now
+                conn, self.limits, to.country, price, budget, spent, trusted_range=trusted_range, now=now
             )
             if refusal is not None:
                 return refusal
-        spent = await spent_at(conn, now)
         affordable = next((offers[n:] for n, offer in enumerate(offers) if spent + offer.price <= budget), None)
         if affordable is not None:
             return Admitted(affordable, spent)

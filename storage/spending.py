@@ -6,6 +6,7 @@ The caller holds the budget, so nobody adds to it meanwhile.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,27 +24,18 @@ _SHORTEST, _LONGEST = timedelta(hours=1), timedelta(hours=6)
 _FEW, _MANY = 10, 1000
 
 _COST = sends.c.price > sa.literal_column("0")
-# As in a range, a code that was entered gives its send back.
-_ENTERED = sends.c.entered_at.is_not(None)
 _LATELY = sends.c.at > sa.bindparam("lately")
 _SINCE = sends.c.at > sa.bindparam("since")
 SPENT = Statement(sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("spent")).where(_SINCE, _COST))
-
-
-def _cost(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    return sa.func.coalesce(sa.func.sum(sends.c.price).filter(which), 0)
-
-
-SPENT_ON_COUNTRY = Statement(
-    sa.select(
-        _cost(_ENTERED).label("entered"),
-        _cost(sa.not_(_ENTERED)).label("unentered"),
-        _cost(sa.and_(_ENTERED, _LATELY)).label("entered_lately"),
-        _cost(sa.and_(sa.not_(_ENTERED), _LATELY)).label("unentered_lately"),
-        sa.func.count().filter(sa.not_(_ENTERED)).label("codes"),
-        sa.func.max(sends.c.at).filter(sa.not_(_ENTERED)).label("newest_unentered"),
-    ).where(sends.c.country == sa.bindparam("country"), _SINCE, _COST)
-)
+_IN_ALL = sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("in_all")
+_OF_LATE = sa.func.coalesce(sa.func.sum(sends.c.price).filter(_LATELY), 0).label("lately")
+_OF_COUNTRY = (sends.c.country == sa.bindparam("country"), _SINCE, _COST)
+SPENT_ON_COUNTRY = Statement(sa.select(_IN_ALL, _OF_LATE).where(*_OF_COUNTRY))
+# As in a range, a code that was entered gives its send back.
+UNENTERED_ON_COUNTRY = Statement(
+    sa.select(_IN_ALL, _OF_LATE, sa.func.count().label("codes"), sa.func.max(sends.c.at).label("newest"))
+    .where(*_OF_COUNTRY, sends.c.entered_at.is_(None))
+)  # fmt: skip
 OLDEST_SPENT = Statement(
     sa.select(sends.c.at, sends.c.price)
     .where(_SINCE, _COST)
@@ -71,27 +63,39 @@ async def affordable_at(conn: Connection, needed: int, now: datetime) -> datetim
 
 
 async def country_refusal(
-    conn: Connection, limits: Limits, country: str, price: int, budget: int, *, trusted_range: bool, now: datetime
+    conn: Connection,
+    limits: Limits,
+    country: str,
+    price: int,
+    budget: int,
+    spent: int,
+    *,
+    trusted_range: bool,
+    now: datetime,
 ) -> LimitReached | None:
     """Tell whether a code for `price` is too much for a country whose codes are paid for and hardly entered.
 
-    `trusted_range`: of its codes others left no more than were entered. A country that left more than a fifth of its
-    codes, for more than a tenth of its share of the budget, gets more in such ranges alone; one that left more than
-    half, for more than its share, in none. It must look so lately too: once codes arrive again, they go again.
+    `spent`: what all countries cost within the day. `trusted_range`: of its codes others left no more than were
+    entered. A country that left more than a fifth of its codes, for more than a tenth of its share of the budget, gets
+    more in such ranges alone; one that left more than half, for more than its share, in none. It must look so lately
+    too: once codes arrive again, they go again.
     """
     if limits.country_unconfirmed_percent >= 100:
         return None
     share, evidence = limits.country_unconfirmed_percent * budget // 100, limits.prefix_evidence.count
-    # One code in that time at least, or nobody would learn that they arrive again: less often where it costs more.
-    lately = min(max(price * _SHARE_LASTS / share, _SHORTEST), _LONGEST) if share else _LONGEST
-    found = (
-        await conn.execute(SPENT_ON_COUNTRY, country=country, since=now - BUDGET_PERIOD, lately=now - lately)
-    ).one()
     # As in a range, few codes are no evidence.
     allowed, enough, times = (share, evidence, 1) if trusted_range else (share // 10, evidence // 2, 4)
-    if found.codes < enough or found.unentered <= max(found.entered // times, allowed):
+    if spent <= allowed:
         return None
-    if found.unentered_lately <= found.entered_lately // times:
+    # One code in that time at least, or nobody would learn that they arrive again: less often where it costs more.
+    lately = min(max(price * _SHARE_LASTS / share, _SHORTEST), _LONGEST) if share else _LONGEST
+    which: Any = {"country": country, "since": now - BUDGET_PERIOD, "lately": now - lately}
+    left = (await conn.execute(UNENTERED_ON_COUNTRY, **which)).one()
+    if left.codes < enough or left.in_all <= allowed:
         return None
-    opens_at: datetime = found.newest_unentered + lately
+    # The sum over all of its codes is the long one.
+    cost = (await conn.execute(SPENT_ON_COUNTRY, **which)).one()
+    if left.in_all <= (cost.in_all - left.in_all) // times or left.lately <= (cost.lately - left.lately) // times:
+        return None
+    opens_at: datetime = left.newest + lately
     return LimitReached(Limit.COUNTRY_UNCONFIRMED, opens_at)

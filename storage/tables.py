@@ -186,9 +186,10 @@ sends = sa.Table(
     sa.Index(None, "at", "price"),
     sa.Index(None, "gateway", "provider_id"),
     sa.Index(None, "person_hmac", "at"),
-    # Of what cost something, and of what was not refused, by the conditions in the migration.
+    # Of what cost something (and was not entered), and of what was not refused, by the conditions in the migrations.
     sa.Index("ix_sends_at_price_paid", "at", "price"),
-    sa.Index(None, "country", "at", "price", "entered_at"),
+    sa.Index(None, "country", "at", "price"),
+    sa.Index("ix_sends_country_at_price_unentered", "country", "at", "price"),
     sa.Index(None, "number_hmac", "at"),
     sa.Index(None, "prefix_hmac", "at"),
 )

@@ -20,9 +20,10 @@ COUNTED = {
     "number": (admission._SENT_TO_NUMBER, "ix_sends_number_hmac_at"),
     "range": (admission._SENT_TO_PREFIX, "ix_sends_prefix_hmac_at"),
     # Either leaves out what cost nothing; PostgreSQL weighs them by their size.
-    "budget": (spending.SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price_entered_at"),
+    "budget": (spending.SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price"),
     "oldest": (spending.OLDEST_SPENT, "ix_sends_at_price_paid"),
-    "country": (spending.SPENT_ON_COUNTRY, "ix_sends_country_at_price_entered_at"),
+    "country": (spending.SPENT_ON_COUNTRY, "ix_sends_country_at_price"),
+    "left": (spending.UNENTERED_ON_COUNTRY, "ix_sends_country_at_price_unentered"),
 }
 # An attack: for each code that left, a hundred that were refused.
 ROWS = [
@@ -30,7 +31,7 @@ ROWS = [
         "id": UUID(int=n), "at": SINCE + timedelta(seconds=n), "changed_at": SINCE, "number_hmac": f"n{n % 50}",
         "prefix_hmac": f"r{n % 5}", "person_hmac": f"p{n % 200}", "country": "RU", "channel": "sms", "repeated": False,
         "state": "refused" if n % 100 else "accepted", "refused_by": "sends_per_number" if n % 100 else None,
-        "price": None if n % 100 else 400,
+        "price": None if n % 100 else 400, "entered_at": None if n % 500 else SINCE,
     }
     for n in range(4000)
 ]  # fmt: skip
