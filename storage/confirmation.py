@@ -105,8 +105,9 @@ class Confirmation:
         if account.asked_number is not None:
             await conn.execute(REPLACE, account=account.id, state=ChallengeState.REPLACED)
         invite = account.invite or await own_campaign(conn, account.telegram_id, now, self.random)
-        account = replace(account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now, promo=promo)
-        account = replace(account, invite=invite)
+        account = replace(
+            account, status=AccountStatus.CONFIRMED, asked_number=None, confirmed_at=now, promo=promo, invite=invite
+        )
         await self.events.confirmed(conn, account, now, credited=earned)
         return Progress(account, confirmed_now=True, displaced=_each_once(displaced))
 

@@ -29,7 +29,7 @@ async def insert_unless_there(conn: Connection, table: sa.Table, **row: Any) -> 
     On PostgreSQL it waits for a concurrent transaction that is inserting the same value.
     """
     statement = _insert_unless_there(table, tuple(row), conn.insert)
-    return (await conn.execute(statement, **row)).first() is not None
+    return (await conn.execute(statement, **row)).count > 0
 
 
 async def change(conn: Connection, table: sa.Table, row_id: UUID, **values: Any) -> None:
@@ -44,7 +44,7 @@ def _insert(table: sa.Table, columns: tuple[str, ...]) -> Statement:
 
 @cache
 def _insert_unless_there(table: sa.Table, columns: tuple[str, ...], insert: Callable[[sa.Table], Any]) -> Statement:
-    return Statement(insert(table).on_conflict_do_nothing().returning(next(iter(table.primary_key))), sets=columns)
+    return Statement(insert(table).on_conflict_do_nothing(), sets=columns)
 
 
 @cache

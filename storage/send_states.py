@@ -47,7 +47,7 @@ async def change_in(
 ) -> bool:
     """Change a row if it is still in one of these states, and as it was read (`as_read`: its `repeated`)."""
     change = _change(tuple(states), as_read, tuple(values))
-    return (await conn.execute(change, send=send_id, **values)).first() is not None
+    return (await conn.execute(change, send=send_id, **values)).count > 0
 
 
 @cache
@@ -56,4 +56,4 @@ def _change(states: tuple[SendState, ...], as_read: bool | None, columns: tuple[
     change = sa.update(sends).where(sends.c.id == sa.bindparam("send"), still)
     if as_read is not None:
         change = change.where(sends.c.repeated.is_(sa.true() if as_read else sa.false()))
-    return Statement(change.returning(sends.c.id), sets=columns)
+    return Statement(change, sets=columns)

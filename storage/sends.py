@@ -97,8 +97,8 @@ class Sends:
             if self._sending.paused or (not left_over and await self._is_closed(conn, row, chosen, now)):
                 return NotNow.CLOSED
             begun = await send_states.change_in(
-                conn, send_id, (row.state,), as_read=row.repeated, state=SendState.SENDING, gateway=chosen.gateway,
-                channel=chosen.channel, price=chosen.price, repeated=dispatch.repeated, changed_at=now, left_at=now,
+                conn, send_id, (row.state,), as_read=row.repeated, state=SendState.SENDING, repeated=dispatch.repeated,
+                changed_at=now, left_at=now, **_other_than(row, chosen),
             )  # fmt: skip
             return dispatch if begun else NotNow.OVER
 
@@ -254,6 +254,12 @@ def _chosen(row: Any, offer: Offer, *, left_over: bool) -> Offer:
     if left_over:
         return Offer(row.gateway, Channel(row.channel), 2 * (row.price or 0))
     return Offer(offer.gateway, offer.channel, max(offer.price, row.price or 0)) if row.repeated else offer
+
+
+def _other_than(row: Any, offer: Offer) -> dict[str, Any]:
+    """Return what is not in the row yet: a column that is set is written into every index it stands in."""
+    chosen = {"gateway": offer.gateway, "channel": offer.channel, "price": offer.price}
+    return {name: value for name, value in chosen.items() if getattr(row, name) != value}
 
 
 _SEND = Statement(

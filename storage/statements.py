@@ -130,26 +130,38 @@ class Prepared:
     ) -> None:
         self.sql = sql
         self.returns_rows = bool(columns)
-        self._slots = [(name, processor) for name, processor, _ in slots]
+        self._names = [name for name, _, _ in slots]
+        # Most values travel as they are: only the others' places are gone through.
+        self._to_driver = _processed([processor for _, processor, _ in slots])
         self._constants = {name: value for name, _, value in slots if name not in given}
         self._given = given
         self._row: Any = _row_of(columns)
-        self._processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+        kinds = [column.type.dialect_impl(dialect) for column in columns]
+        self._from_driver = _processed([kind.result_processor(dialect, None) for kind in kinds])
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
         """Return the parameters in the order of the text. Raises TypeError for a name too many or too few."""
         if values.keys() != self._given:
             raise TypeError(f"the statement takes {sorted(self._given)} and was given {sorted(values)}")
         all_values = {**self._constants, **values} if self._constants else values
-        return [processor(all_values[name]) if processor else all_values[name] for name, processor in self._slots]
+        found = [all_values[name] for name in self._names]
+        for place, process in self._to_driver:
+            found[place] = process(found[place])
+        return found
 
     def rows(self, raw: Iterable[Iterable[Any]]) -> list[Any]:
         """Return rows as the types say, from rows as the driver gives them."""
-        make, processors = self._row, self._processors
-        return [
-            make(*[process(value) if process else value for process, value in zip(processors, row, strict=True)])
-            for row in raw
-        ]
+        return [self._made(row) for row in raw]
+
+    def _made(self, row: Iterable[Any]) -> Any:
+        found = list(row)
+        for place, process in self._from_driver:
+            found[place] = process(found[place])
+        return self._row._make(found)
+
+
+def _processed(processors: Iterable[Processor | None]) -> list[tuple[int, Processor]]:
+    return [(place, process) for place, process in enumerate(processors) if process]
 
 
 def _columns(core: Any) -> Sequence[Any]:

@@ -134,6 +134,7 @@ code_attempts = sa.Table(
     sa.Column("person_hmac", sa.Text, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
+    # Of wrong codes, by the condition in the migration.
     sa.Index(None, "number_hmac", "person_hmac", "at"),
 )
 
@@ -184,9 +185,10 @@ sends = sa.Table(
     sa.Column("entered_at", UtcDateTime),
     sa.Column("left_at", UtcDateTime),
     sa.Index(None, "at", "price"),
-    sa.Index(None, "gateway", "provider_id"),
     sa.Index(None, "person_hmac", "at"),
-    # Of what cost something (and was not entered), and of what was not refused, by the conditions in the migrations.
+    # Of what a vendor has a name for, of what cost something (and was not entered), and of what was not refused, by
+    # the conditions in the migrations.
+    sa.Index(None, "gateway", "provider_id"),
     sa.Index("ix_sends_at_price_paid", "at", "price"),
     sa.Index(None, "country", "at", "price"),
     sa.Index("ix_sends_country_at_price_unentered", "country", "at", "price"),
