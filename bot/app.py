@@ -51,6 +51,7 @@ from handlers.registration import done, steps
 from handlers.registration.elsewhere import Elsewhere
 from handlers.routers import create_routers
 from handlers.turn import Room
+from handlers.wrapping import wrap_lightly
 from locales import Texts
 from storage.clock import Clock
 from storage.conversion import Conversion
@@ -244,6 +245,7 @@ def _dispatcher(
     # Inside the turn, which answers refusals: outside of it they are answers like any other.
     dispatcher.update.outer_middleware(counters)
     dispatcher.include_routers(*create_routers())
+    wrap_lightly(dispatcher)
     return dispatcher
 
 

@@ -18,8 +18,7 @@ from aiogram.exceptions import (
 )
 from redis import exceptions as redis
 
-from storage.conversations import Busy, LockLost
-from storage.errors import StorageAway
+from storage.errors import Busy, LockLost, StorageAway
 
 _TELEGRAM_AWAY = (
     TelegramNetworkError,

@@ -17,6 +17,7 @@ from aiogram.types import TelegramObject
 
 from handlers.filters import Acting, Decided, Where
 from handlers.turn import Turn
+from handlers.wrapping import wraps_lightly
 
 
 class LikelyRouter(Router):
@@ -40,6 +41,7 @@ class _Likely(TelegramEventObserver):
         likely = self._likely.get(where)
         if likely is None:
             likely = self._likely[where] = TelegramEventObserver(self.router, self.event_name)
+            wraps_lightly(likely)
             likely.handlers = [left for handler in self.handlers if (left := _left(handler, where))]
         return await likely.trigger(event, **kwargs)
 

@@ -41,8 +41,12 @@ class Offer:
 
 def plain(text: str) -> str:
     """Return a text as labels are compared: no case, no emoji, no ☐ or ☑, no punctuation, single spaces."""
-    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    folded = unicodedata.normalize("NFKC", visible).casefold().replace("ё", "е")
+    if text.isascii():
+        # None of its signs is invisible or written in two ways.
+        folded = text.lower()
+    else:
+        visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+        folded = unicodedata.normalize("NFKC", visible).casefold().replace("ё", "е")
     words = "".join(c if c.isalnum() or c in _KEPT else " " for c in folded).split()
     # The full stop that ends a sentence is no part of a label; the one inside gmail.com is.
     return " ".join(words).strip("._+ ")

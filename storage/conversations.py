@@ -10,8 +10,8 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from itertools import count
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType,
 from redis.exceptions import RedisError
 
 from storage import scripts
+from storage.errors import Busy, LockLost
 from storage.pace import Pace
 from storage.person_keys import PersonKeys, keys_of
 from storage.redis import Client
@@ -37,16 +38,9 @@ SEEN_UPDATES = 32
 _ASK_AGAIN = 5.0
 # Beyond so many people at once the rest wait for the lock's time limit: an outage must not fill the memory.
 _MOST_ORPHANS = 10_000
+_NOTHING = nullcontext()
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class LockLost(Exception):
-    """Another process took the person's lock meanwhile, so nothing was saved; the update must be handled again."""
-
-
-class Busy(Exception):
-    """The person's lock stayed with another process for longer than `patience`; the update must be delivered again."""
 
 
 class Conversation:
@@ -83,8 +77,7 @@ class Conversation:
 
     def discard(self) -> None:
         """Return `step` and `data` to what was loaded: a failed handler leaves no half-made change."""
-        step, data = self._loaded
-        self.step = step
+        self.step, data = self._loaded
         self.data = json.loads(data) if data else {}
 
     async def save(self, reply: dict[str, Any] | None) -> None:
@@ -103,6 +96,19 @@ class Conversation:
     def _ids_with_this(self) -> str:
         ids = [known for known in self._ids if known != str(self.update_id)]
         return ",".join((*ids[-(SEEN_UPDATES - 1) :], str(self.update_id)))
+
+
+class _Opening:
+    # Cheaper than a generator, which the loop takes note of at every start and end.
+    def __init__(self, store: Conversations, *whose: Any) -> None:
+        self._store, self._whose = store, whose
+
+    async def __aenter__(self) -> Conversation:
+        self._opened = await self._store.begin(*self._whose)
+        return self._opened[0]
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.end(*self._opened)
 
 
 class Conversations(BaseStorage, BaseEventIsolation):
@@ -136,27 +142,34 @@ class Conversations(BaseStorage, BaseEventIsolation):
         # Locks of ours that Redis, being away, could not be told to give up.
         self._orphans: dict[StorageKey, str] = {}
 
-    @asynccontextmanager
-    async def open(self, key: StorageKey, update_id: int) -> AsyncIterator[Conversation]:
+    def open(self, key: StorageKey, update_id: int) -> AbstractAsyncContextManager[Conversation]:
         """Wait for this person's turn, lock, load; unlock at the end (without saving, if `save` was not called).
 
-        Within one process in the order of the calls, across processes one at a time. Raises Busy after `patience`,
-        redis' ConnectionError or TimeoutError when Redis is down.
+        Within one process in the order of the calls, across processes one at a time. Entering raises Busy after
+        `patience`, redis' ConnectionError or TimeoutError when Redis is down.
         """
+        return _Opening(self, key, update_id)
+
+    async def begin(self, key: StorageKey, update_id: int) -> tuple[Conversation, Renewal]:
+        """Enter `open`."""
         await self._turns.take(key)
         try:
             conversation = await self._load(key, keys_of(key), next(self._tokens), update_id)
-            self._open[key] = conversation
-            renewal = Renewal(self._lock_ttl / 3, lambda: self._keep_renewing(conversation))
-            try:
-                yield conversation
-            finally:
-                renewal.cancel()
-                del self._open[key]
-                if not conversation.saved:
-                    await self._release(key, conversation.keys, conversation.token)
-        finally:
+        except BaseException:
             self._turns.give(key)
+            raise
+        self._open[key] = conversation
+        return conversation, Renewal(self._lock_ttl / 3, lambda: self._keep_renewing(conversation))
+
+    async def end(self, opened: Conversation, renewal: Renewal) -> None:
+        """Leave `open`."""
+        try:
+            renewal.cancel()
+            del self._open[opened.key]
+            if not opened.saved:
+                await self._release(opened.key, opened.keys, opened.token)
+        finally:
+            self._turns.give(opened.key)
 
     async def forget(self, bot_id: int, telegram_id: int) -> None:
         """Drop the step and data of a person whose account changed outside their own update (their private chat).
@@ -171,11 +184,10 @@ class Conversations(BaseStorage, BaseEventIsolation):
         async for key in self._redis.scan_iter(match="lock:{*", count=1000):
             await self._redis.delete(key)
 
-    @asynccontextmanager
-    async def lock(self, key: StorageKey) -> AsyncGenerator[None, None]:
+    def lock(self, key: StorageKey) -> AbstractAsyncContextManager[None]:  # type: ignore[override]
         """Let the dispatcher in: the receiver has opened the conversation already. Raises LookupError if not."""
         self._conversation(key)
-        yield
+        return _NOTHING
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
         """Set the open conversation's step."""

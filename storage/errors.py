@@ -1,7 +1,7 @@
 """Refusals, named as sentences. They carry data, never words: `handlers/errors.py` alone turns them into text.
 
 Each is raised *after* its transaction was committed (a wrong code counts, a refused send leaves its row). What stands
-for a failing database comes last, so that nobody outside needs to know, or to load, the driver of either.
+for a failing database or a lost lock comes last, so that nobody outside needs to know, or to load, any driver.
 """
 
 from __future__ import annotations
@@ -144,3 +144,11 @@ class StorageError(Exception):
 
 class StorageAway(StorageError):
     """The database could not be reached, or gave the work up for a reason that passes without us."""
+
+
+class LockLost(Exception):
+    """Another process took the person's lock meanwhile, so nothing was saved; the update must be handled again."""
+
+
+class Busy(Exception):
+    """The person's lock stayed with another process for longer than `patience`; the update must be delivered again."""

@@ -19,9 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.receive import NotNow
 from handlers.reply import Reply
-from storage.conversations import LockLost
 from storage.database import Database
-from storage.errors import StorageAway
+from storage.errors import LockLost, StorageAway
 from tests.bot.fake_telegram import FakeTelegram, flood, message, press, refusal
 from tests.bot.small_bot import SmallBot, say, small_bot
 

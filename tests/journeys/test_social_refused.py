@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from storage.conversations import Conversation, LockLost
+from storage.conversations import Conversation
+from storage.errors import LockLost
 from storage.tables import identities
 from tests.fakes.surfer import Surfer
 from tests.journeys.social_stage import (

@@ -16,7 +16,8 @@ from aiogram.fsm.storage.base import StorageKey
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from storage.conversations import SEEN_UPDATES, Busy, Conversations, LockLost
+from storage.conversations import SEEN_UPDATES, Conversations
+from storage.errors import Busy, LockLost
 from storage.redis import Client, connect, connect_any
 from tests.waiting import until
 
