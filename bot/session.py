@@ -9,7 +9,7 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.methods import Response, TelegramMethod
-from aiogram.types import InputFile
+from aiogram.types import InputFile, Message, MessageId
 from aiohttp import BytesPayload, FormData
 
 from bot.answers import to_parameters
@@ -54,8 +54,23 @@ class Session(AiohttpSession):
         return form
 
     def check_response(self, bot: Bot, method: TelegramMethod[Any], status_code: int, content: str) -> Response[Any]:
-        """Read an answer as aiogram does. Raises what aiogram raises."""
+        """Read an answer as aiogram does, but of a message only its id. Raises what aiogram raises."""
         answer: Any = method.__returning__
+        if answer is Message and (said := _said(content)) is not None:
+            return Response[Any].model_construct(ok=True, result=said)
         if answer not in self._met:
             self._met[answer] = Response[answer]
         return super().check_response(bot, method, status_code, content)
+
+
+def _said(content: str) -> MessageId | None:
+    """Return the id of the message that a call made, None for any other answer.
+
+    Nobody reads more of it; and a message in which aiogram does not know something yet would pass for a failed call,
+    which is made again.
+    """
+    try:
+        made = json.loads(content)["result"]["message_id"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return MessageId(message_id=made) if isinstance(made, int) else None

@@ -86,8 +86,7 @@ class Screen:
         if self.removes_keyboard:
             return ReplyKeyboardRemove(remove_keyboard=True)
         if self.reply_keyboard:
-            keyboard = [[_key(button.labels[language], button.action) for button in row] for row in self.rows]
-            return ReplyKeyboardMarkup(keyboard=keyboard, resize_keyboard=True, is_persistent=True)
+            return _reply_keyboard(_shown(self.rows, language))
         return inline_markup(self.rows, language)
 
 
@@ -95,22 +94,43 @@ def inline_markup(rows: Rows, language: str) -> InlineKeyboardMarkup | None:
     """Return the inline keyboard of these rows, None without any."""
     if not rows:
         return None
-    return InlineKeyboardMarkup(inline_keyboard=[[_inline(button, language) for button in row] for row in rows])
+    shown = _shown(rows, language)
+    # An address may be one person's alone, and sign them in: it is kept nowhere.
+    of_everybody = not any(button.url for row in rows for button in row)
+    return _kept_keyboard(shown) if of_everybody else _inline_keyboard(shown)
 
 
-def _inline(button: Button, language: str) -> InlineKeyboardButton:
-    if button.url:
-        # An address may be one person's alone, and sign them in: it is kept nowhere.
-        return InlineKeyboardButton(text=button.labels[language], url=button.url)
-    return _pressed(button.labels[language], button.action)
+# Label, action and address of each button.
+_Shown = tuple[tuple[tuple[str, str, str], ...], ...]
 
 
-# The same few buttons are shown to everybody, and frozen: each is validated once.
+def _shown(rows: Rows, language: str) -> _Shown:
+    return tuple(tuple((button.labels[language], button.action, button.url) for button in row) for row in rows)
+
+
+def _inline_keyboard(shown: _Shown) -> InlineKeyboardMarkup:
+    return InlineKeyboardMarkup(inline_keyboard=[[_inline(*button) for button in row] for row in shown])
+
+
+# The same few keyboards are shown to everybody, and frozen: each is validated once.
+_kept_keyboard = lru_cache(maxsize=1000)(_inline_keyboard)
+
+
+@lru_cache(maxsize=1000)
+def _reply_keyboard(shown: _Shown) -> ReplyKeyboardMarkup:
+    keyboard = [[_key(label, action) for label, action, _ in row] for row in shown]
+    return ReplyKeyboardMarkup(keyboard=keyboard, resize_keyboard=True, is_persistent=True)
+
+
+def _inline(label: str, action: str, url: str) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=label, url=url) if url else _pressed(label, action)
+
+
+# So is most of what stands beside an address.
 @lru_cache(maxsize=1000)
 def _pressed(label: str, action: str) -> InlineKeyboardButton:
     return InlineKeyboardButton(text=label, callback_data=action)
 
 
-@lru_cache(maxsize=1000)
 def _key(label: str, action: str) -> KeyboardButton:
     return KeyboardButton(text=label, request_contact=True if action == "contact" else None)

@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiohttp import web
 
 from bot.practice import LocalBotAPI, Pace
-from bot.session import Session
 from tests.practice.page_client import Running, practice, settings_for
 
 Json = dict[str, Any]
@@ -116,7 +116,7 @@ async def call(server: LocalBotAPI) -> AsyncIterator[RawClient]:
 @pytest.fixture
 async def client(server: LocalBotAPI) -> AsyncIterator[Bot]:
     """The real aiogram client."""
-    bot = Bot(server.token, session=Session(api=TelegramAPIServer.from_base(server.base_url)))
+    bot = Bot(server.token, session=AiohttpSession(api=TelegramAPIServer.from_base(server.base_url)))
     yield bot
     await bot.session.close()
 
