@@ -17,6 +17,7 @@ from bot.settings import Settings
 from locales import Texts
 from tests.fakes.smsc import FakeSmsc
 from tests.numbers import mobile
+from tests.waiting import until
 
 TEXTS = Texts()
 _ids = itertools.count(1000)
@@ -62,6 +63,9 @@ class Outside:
         found.email = known.email
         return found
 
+    async def quiet(self) -> None:
+        """Wait until what was sent is written down; where the bot runs elsewhere nobody can tell."""
+
 
 @dataclass
 class Stage(Outside):
@@ -70,6 +74,10 @@ class Stage(Outside):
     app: App
     clock: MovableClock
     settings: Settings
+
+    async def quiet(self) -> None:
+        """Wait until nothing is being sent: a row in hand would be taken up again once the clock is moved."""
+        await until(lambda: not self.app.courier._running)
 
     def forgive(self, fragment: str) -> None:
         """Take one expected refusal out of the record; raises StopIteration when there was none."""
@@ -143,8 +151,9 @@ class Registrant:
         await self.stage.api.until(lambda: self.was_told(key, **values), 10)
 
     async def code(self, number: str | None = None, count: int = 1) -> str:
-        """Wait for the count-th SMS and read its code."""
+        """Wait for the count-th SMS, and until the bot has written down that it left; read its code."""
         await self.stage.smsc.wait_for(number or self.phone, count)
+        await self.stage.quiet()
         return self.stage.smsc.code_for(number or self.phone)
 
     async def reaches_terms(self) -> None:

@@ -164,6 +164,7 @@ async def test_t14_a_forged_or_repeated_report_tells_nobody_anything_twice(repor
     ira = reporting.someone()
     await ira.reaches_code()
     await ira.code()
+    await settled(reporting, SendState.ACCEPTED)
     reporting.smsc.secret = "a stranger's guess"
     assert (await report(reporting, ira, IMPOSSIBLE).send())[0] == 403
     reporting.smsc.secret = "report-secret"
@@ -201,6 +202,8 @@ async def test_the_help_tells_what_came_by_which_channel(reporting: Stage, langu
     await ira.reaches_code()
     await ira.code()
     await report(reporting, ira, DELIVERED).send()
+    # It may have come before the answer to the call was written down.
+    await settled(reporting, SendState.DELIVERED)
     reporting.clock.move(minutes=1, seconds=1)
     await ira.says(ira.label("button-code-missing"))
     ira.expects("code-help-delivered", how=ira.label("code-how-sms"))
@@ -324,6 +327,7 @@ async def test_a_verification_message_registers_without_any_sms(both: WithTelegr
     await ira.reaches_code()
     await both.vendor.wait_for(ira.phone)
     assert await both.reported("delivered") == 200
+    await settled(both.stage, SendState.DELIVERED)
     both.stage.clock.move(minutes=1, seconds=1)
     both.stage.app.courier.wake()
     await ira.says(ira.label("button-code-missing"))
