@@ -45,6 +45,8 @@ COMMANDS = (
     "delete",
 )
 _TRIES = 5
+# Connections at most: one carries one call at a time, and who finds none waits for somebody else's.
+_CALLS = 200
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ async def open_bot(settings: Settings, local: LocalBotAPI | None, stack: AsyncEx
         token, base = settings.bot_token.get_secret_value(), settings.telegram_api_base
     else:
         raise ValueError("there is neither BOT_TOKEN nor a local Bot API server")
-    bot = Bot(token, session=Session(api=TelegramAPIServer.from_base(base)))
+    bot = Bot(token, session=Session(api=TelegramAPIServer.from_base(base), limit=_CALLS))
     stack.push_async_callback(bot.session.close)
     return bot
 
