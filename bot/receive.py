@@ -91,6 +91,10 @@ class Receiver:
 
     def key(self, update: Update) -> StorageKey | None:
         """Return whose conversation the update belongs to, as the dispatcher sees it; None when to nobody's."""
+        message = update.message
+        if message is not None and message.from_user is not None and message.business_connection_id is None:
+            # Most updates: what the dispatcher says of them, without asking it. A topic is no conversation of its own.
+            return StorageKey(bot_id=self._bot.id, chat_id=message.chat.id, user_id=message.from_user.id)
         context = UserContextMiddleware.resolve_event_context(update)
         resolved = self._dispatcher.fsm.resolve_context(self._bot, chat_id=context.chat_id, user_id=context.user_id)
         return resolved.key if resolved else None

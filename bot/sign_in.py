@@ -100,7 +100,10 @@ class _Signer:
         from joserfc.errors import SecurityWarning
         from joserfc.jwk import OKPKey
 
-        self._encode, self._warning = jwt.encode, SecurityWarning
+        self._encode = jwt.encode
+        # It is about the algorithm's older name, which is meant: see above. Once for all, since to keep it to a call
+        # takes half as long as to sign.
+        warnings.simplefilter("ignore", SecurityWarning)
         self._keys = [OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed)) for seed in seeds]
         for key in self._keys:
             # Its thumbprint (RFC 7638).
@@ -113,10 +116,7 @@ class _Signer:
 
     def sign(self, claims: dict[str, Any]) -> str:
         key = self._keys[0]
-        with warnings.catch_warnings():
-            # It is about the algorithm's older name, which is meant: see above.
-            warnings.simplefilter("ignore", self._warning)
-            return self._encode({"alg": ALGORITHM, "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
+        return self._encode({"alg": ALGORITHM, "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
 
 
 def origin(url: SplitResult) -> str:

@@ -73,6 +73,7 @@ class Texts:
         self._languages = {language: _language(path, language) for language, path in catalogue_files(folder).items()}
         self._default = default
         self._fixed: dict[str, Mapping[str, str]] = {}
+        self._htmls: dict[tuple[str, str], Markup] = {}
         # Asked at start, so that a wrong default is no surprise in the middle of a conversation.
         self._languages[default]
 
@@ -88,6 +89,8 @@ class Texts:
 
     def pick(self, language: str | None) -> str:
         """Return the language to speak for a Telegram `language_code` such as `en` or `pt-br`, else the default."""
+        if language in self._languages:
+            return language
         base = (language or "").replace("_", "-").split("-")[0].lower()
         return base if base in self._languages else self._default
 
@@ -96,10 +99,20 @@ class Texts:
 
         `n` chooses the plural form and is the value of `{n}`. Raises KeyError for an unknown key or a missing value.
         """
+        if not values and n is None:
+            return self._always(self.pick(language), key)
         given = _with(values, n)
         parts = _parts(self.template(language, key, n))
         text = "".join([fixed if name is None else fixed + str(escape(given[name])) for fixed, name in parts])
         return Markup(text)  # noqa: S704 - our own catalogue, and what is not ours is escaped
+
+    def _always(self, language: str, key: str) -> Markup:
+        found = self._htmls.get((language, key))
+        if found is None:
+            # Asked for a value that nobody gave, it raises KeyError.
+            found = Markup(self.plain(language, key))  # noqa: S704 - our own catalogue
+            self._htmls[language, key] = found
+        return found
 
     def plain(self, language: str, key: str, n: int | None = None, **values: Any) -> str:
         """Return a text for places that show no HTML: buttons, toasts, SMS. Otherwise as `html`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, UserContextMiddleware
 from aiogram.methods import AnswerCallbackQuery, SendDocument
 from aiogram.types import BufferedInputFile, Message
 from redis.asyncio import Redis
@@ -437,3 +438,24 @@ async def test_a_cancelled_update_is_handled_when_it_comes_again(small: SmallBot
     await asyncio.gather(task, return_exceptions=True)
     assert text_of(await asyncio.wait_for(small.handle(message(1, "долго")), 2)) == "готово"
     assert small.conversations.is_idle()
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        message(1),
+        message(1, chat={"id": -100, "type": "supergroup"}),
+        message(1, chat={"id": -100, "type": "supergroup"}, message_thread_id=5, is_topic_message=True),
+        message(1, message_thread_id=5, is_topic_message=True),
+        message(1, business_connection_id="b"),
+        {"update_id": 1, "edited_message": message(1)["message"]},
+        press(1, "data"),
+    ],
+)
+async def test_a_conversation_is_the_one_the_dispatcher_means(small: SmallBot, update: dict[str, Any]) -> None:
+    parsed = small.receiver.parse(update)
+    context = UserContextMiddleware.resolve_event_context(parsed)
+    data = {"bot": small.bot, EVENT_CONTEXT_KEY: context}
+    meant = small.dispatcher.fsm.resolve_event_context(small.bot, data)
+    assert meant is not None
+    assert small.receiver.key(parsed) == meant.key
