@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,7 +26,7 @@ class WireError(Exception):
     """The peer does what this wire does not speak, or has gone."""
 
 
-class _Framed(asyncio.Protocol):
+class _Framed(asyncio.Protocol, ABC):
     """Cuts what arrives into messages of a head and a body."""
 
     def __init__(self) -> None:
@@ -50,8 +51,9 @@ class _Framed(asyncio.Protocol):
             del self._arrived[:whole]
             self.take(head, body)
 
+    @abstractmethod
     def take(self, head: bytes, body: bytes) -> None:
-        raise NotImplementedError
+        """Take one message: its head and its body."""
 
 
 class Line(_Framed):

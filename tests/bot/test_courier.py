@@ -51,6 +51,7 @@ from storage.tables import outbox
 from tests.fakes.clock import MovableClock
 from tests.fakes.smsc import FakeSmsc
 from tests.sql import connected
+from tests.waiting import until
 
 NUMBER = "+79161234567"
 TERMS = TermsAcceptance(version="1", language="ru", sentence_hash="0" * 64)
@@ -161,9 +162,7 @@ class World:
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 10) -> None:
-    async with asyncio.timeout(timeout):
-        while not await holds():  # noqa: ASYNC110 - what is waited for happens in the database
-            await asyncio.sleep(0.02)
+    await until(holds, timeout)
 
 
 @pytest.fixture(autouse=True)

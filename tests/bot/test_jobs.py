@@ -22,6 +22,7 @@ from storage.leases import Leases
 from storage.models import AccountStatus, TermsAcceptance, UpdateRef
 from storage.outbox import Outbox
 from tests.fakes.clock import MovableClock
+from tests.waiting import until
 
 BOT = 42
 DAY = 24 * 3600
@@ -64,6 +65,9 @@ class House:
 
     async def exists(self, telegram_id: int) -> bool:
         return await self.accounts.of(telegram_id) is not None
+
+    async def is_gone(self, telegram_id: int) -> bool:
+        return not await self.exists(telegram_id)
 
     async def notices(self) -> list[str]:
         return [item.payload["text"] for item in await self.outbox.take("test", self.clock.now(), batch=1000)]
@@ -135,9 +139,7 @@ async def test_exactly_one_of_many_replicas_cleans_up_in_a_period(house: House, 
     assert not any([await jobs.cleanup_once() for jobs in replicas])
     assert 590_000 < await redis.pttl("once:cleanup") <= 600_000
     await redis.pexpire("once:cleanup", 1)
-    async with asyncio.timeout(10):
-        while not await replicas[0].cleanup_once():  # noqa: ASYNC110 - Redis ends the period, nothing tells of it
-            await asyncio.sleep(0.02)
+    await until(replicas[0].cleanup_once)
 
 
 async def test_it_runs_by_itself_and_stops(house: House) -> None:
@@ -145,9 +147,7 @@ async def test_it_runs_by_itself_and_stops(house: House) -> None:
     house.clock.move(DAY)
     jobs = house.jobs(every=timedelta(milliseconds=200))
     jobs.start()
-    async with asyncio.timeout(10):
-        while await house.exists(1):  # noqa: ASYNC110 - what is waited for happens in the database
-            await asyncio.sleep(0.02)
+    await until(lambda: house.is_gone(1))
     await jobs.stop()
 
 
@@ -168,9 +168,7 @@ async def test_a_database_that_is_away_is_one_line_and_the_job_goes_on(
     jobs = house.jobs(every=timedelta(milliseconds=100), expiry=Away(database, Settings().limits()))
     with caplog.at_level(logging.WARNING):
         jobs.start()
-        async with asyncio.timeout(10):
-            while await house.exists(1):  # noqa: ASYNC110 - what is waited for happens in the database
-                await asyncio.sleep(0.02)
+        await until(lambda: house.is_gone(1))
     await jobs.stop()
     lines = [record for record in caplog.records if record.name == "bot.jobs"]
     assert len(lines) == 2
@@ -197,9 +195,7 @@ async def test_the_databases_clock_is_followed(house: House, database: Database,
         batch=10,
     )
     jobs.start()
-    async with asyncio.timeout(10):
-        while not clock.refreshed:  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.02)
+    await until(lambda: bool(clock.refreshed))
     await jobs.stop()
     assert abs(clock.now() - SystemClock().now()) < timedelta(seconds=5)
 
@@ -224,9 +220,7 @@ async def test_f25_the_routes_are_learnt_by_every_replica_whatever_the_database_
     with caplog.at_level(logging.WARNING):
         for jobs in replicas:
             jobs.start()
-        async with asyncio.timeout(10):
-            while len(learnt) < 3:  # noqa: ASYNC110 - nothing tells of it
-                await asyncio.sleep(0.02)
+        await until(lambda: len(learnt) >= 3)
     for jobs in replicas:
         await jobs.stop()
     assert sorted(learnt) == [1, 2, 3]

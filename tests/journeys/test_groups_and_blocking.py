@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from sqlalchemy import select
 
 from storage.tables import accounts
 from tests.journeys.stage import Stage
 from tests.sql import connected
+from tests.waiting import until
 
 
 async def test_a_group_is_silent_for_ten_minutes_after_an_answer(stage: Stage) -> None:
@@ -92,9 +91,7 @@ async def test_a_refused_notice_is_the_last_that_is_tried(stage: Stage) -> None:
     await stage.app.jobs.cleanup()
     await stage.api.until(lambda: bool(stage.api.refusals), 10)
     stage.forgive("blocked")
-    async with asyncio.timeout(10):
-        while not await blocked(stage):  # noqa: ASYNC110 - what is waited for happens in the database
-            await asyncio.sleep(0.02)
+    await until(lambda: blocked(stage))
     stage.clock.move(hours=4)
     await stage.app.jobs.cleanup()
     assert await stage.app.stores.outbox.next_due() is None
