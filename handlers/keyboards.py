@@ -22,7 +22,7 @@ def email(turn: Turn) -> Rows:
     rows: Rows = ((turn.button("button-continue", "continue"),),) if turn.talk.email else ()
     if turn.talk.suggested and not turn.talk.email:
         labels = {language: turn.talk.suggested for language in turn.texts.languages}
-        rows += ((Button(labels, action="email:suggested", answer="yes"),),)
+        rows += ((Button(labels, action="email:suggested", answer="yes", own=True),),)
     return rows + providers(turn)
 
 

@@ -52,7 +52,7 @@ def plain(text: str) -> str:
     return " ".join(words).strip("._+ ")
 
 
-# A label is the same text for everybody, or nearly; what people type is not kept.
+# Labels that are the same for everybody; of what is one person's own nothing is kept.
 _label = lru_cache(maxsize=2000)(plain)
 
 
@@ -65,7 +65,7 @@ def offers_of(screens: Iterable[Screen]) -> tuple[Offer, ...]:
     """Return what these screens put on offer; a link button without an action has `link:` and its address."""
     return tuple(
         Offer(
-            labels=tuple(sorted({_label(label) for label in button.labels.values()})),
+            labels=tuple(sorted({(plain if button.own else _label)(label) for label in button.labels.values()})),
             action=button.action or f"link:{button.url}",
             answer=button.answer,
         )

@@ -106,7 +106,8 @@ def _chosen(own: Sequence[Campaign], code: str) -> Campaign | None:
 
 def _choice(turn: Turn, action: str, own: Sequence[Campaign]) -> Rows:
     """Return a button for each campaign, two in a row: there are fifty at most."""
-    each = [Button(dict.fromkeys(turn.texts.languages, one.name), action=f"{action}{one.code}") for one in own]
+    names = {one.code: dict.fromkeys(turn.texts.languages, one.name) for one in own}
+    each = [Button(labels, action=f"{action}{code}", own=True) for code, labels in names.items()]
     return tuple(tuple(each[at : at + 2]) for at in range(0, len(each), 2))
 
 

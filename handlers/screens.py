@@ -27,13 +27,14 @@ class Button:
 
     `action` is the callback data, or `contact` for the button that shares the own contact; a `url` makes it a link,
     whose `action` then says what typing its label means (empty: to be sent this very link).
-    `answer` ("yes" or "no") lets a bare yes or no mean this button.
+    `answer` ("yes" or "no") lets a bare yes or no mean this button. `own`: its label says something of this person.
     """
 
     labels: Mapping[str, str]
     action: str = ""
     url: str = ""
     answer: str = ""
+    own: bool = False
 
 
 Rows = tuple[tuple[Button, ...], ...]
@@ -95,8 +96,8 @@ def inline_markup(rows: Rows, language: str) -> InlineKeyboardMarkup | None:
     if not rows:
         return None
     shown = _shown(rows, language)
-    # An address may be one person's alone, and sign them in: it is kept nowhere.
-    of_everybody = not any(button.url for row in rows for button in row)
+    # An address may be one person's alone, and sign them in; a label may say theirs: neither is kept anywhere.
+    of_everybody = not any(button.url or button.own for row in rows for button in row)
     return _kept_keyboard(shown) if of_everybody else _inline_keyboard(shown)
 
 
@@ -123,12 +124,8 @@ def _reply_keyboard(shown: _Shown) -> ReplyKeyboardMarkup:
 
 
 def _inline(label: str, action: str, url: str) -> InlineKeyboardButton:
-    return InlineKeyboardButton(text=label, url=url) if url else _pressed(label, action)
-
-
-# So is most of what stands beside an address.
-@lru_cache(maxsize=1000)
-def _pressed(label: str, action: str) -> InlineKeyboardButton:
+    if url:
+        return InlineKeyboardButton(text=label, url=url)
     return InlineKeyboardButton(text=label, callback_data=action)
 
 

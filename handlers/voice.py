@@ -28,7 +28,7 @@ class Voice:
 
     def button(self, key: str, action: str, *, answer: str = "", **values: Any) -> Button:
         """Return a button with a catalogue label."""
-        return Button(self.texts.every(key, **values), action=action, answer=answer)
+        return Button(self.texts.every(key, **values), action=action, answer=answer, own=bool(values))
 
     def link(self, key: str, url: str) -> Button:
         """Return a link button with a catalogue label."""
