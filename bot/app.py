@@ -27,7 +27,7 @@ from bot.gateways.mail_domains import DnsMailDomains
 from bot.jobs import Jobs
 from bot.mail import Mail, open_mail
 from bot.metrics import Counters, Metrics
-from bot.middlewares import TurnMiddleware
+from bot.middlewares import Services, TurnMiddleware
 from bot.outgoing import create_courier
 from bot.pictures import DrawnPictures
 from bot.polling import Polling
@@ -234,12 +234,16 @@ def _dispatcher(
     """Return the conversation; what handlers ask for by name stands here."""
     room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake, sign_in, social.links)
     dispatcher = Dispatcher(
-        storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT,
+        storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT
+    )  # fmt: skip
+    services = Services(
         room=room, accounts=stores.accounts, challenges=engine.challenges, leases=stores.leases, clock=stores.clock,
         courier=courier, exports=stores.exports, schedule=OutboxSchedule(bot, stores.outbox),
         mail_domains=DnsMailDomains(), identities=social.identities, sign_ups=social.sign_ups,
         elsewhere=elsewhere, invitations=stores.invitations, pictures=pictures, **vars(stores.partners),
     )  # fmt: skip
+    for observer in (dispatcher.message, dispatcher.callback_query, dispatcher.my_chat_member):
+        observer.middleware(services)
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock, social.identities))
     # Inside the turn, which answers refusals: outside of it they are answers like any other.

@@ -1,4 +1,4 @@
-"""Around every update of a person: open the turn, say refusals in words, keep the talk."""
+"""Around every update of a person: open the turn, say refusals in words, keep the talk, hand services to handlers."""
 
 from __future__ import annotations
 
@@ -94,6 +94,22 @@ class TurnMiddleware(BaseMiddleware):
         prompt: Screen = turn.prompt()
         talk.offers = () if prompt.reply_keyboard else offers_of([prompt])
         return turn
+
+
+class Services(BaseMiddleware):
+    """Inner middleware: gives a handler what it asks for by name, when it has been chosen.
+
+    In the dispatcher's own data they would be copied at each of the twenty calls in between: filters get none of them.
+    """
+
+    def __init__(self, **services: object) -> None:
+        """Take each by the name that handlers know it by."""
+        self._services = services
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Run the handler with them."""
+        data.update(self._services)
+        return await handler(event, data)
 
 
 def _is_private(subject: Message | CallbackQuery) -> bool:

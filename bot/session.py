@@ -15,6 +15,8 @@ from aiohttp import BytesPayload, FormData
 from bot.answers import to_parameters
 
 _ANY_FILE = "application/octet-stream"
+# Kept here: see Session.
+_SAID = Response[Any]
 
 
 class Session(AiohttpSession):
@@ -57,7 +59,7 @@ class Session(AiohttpSession):
         """Read an answer as aiogram does, but of a message only its id. Raises what aiogram raises."""
         answer: Any = method.__returning__
         if answer is Message and (said := _said(content)) is not None:
-            return Response[Any].model_construct(ok=True, result=said)
+            return _SAID(ok=True, result=said)
         if answer not in self._met:
             self._met[answer] = Response[answer]
         return super().check_response(bot, method, status_code, content)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TextIO
 
-import structlog
-
 from handlers.ports import Accepted, CodeMessage, SendResult
 from storage.models import Channel
+
+log = logging.getLogger(__name__)
 
 
 class Console:
@@ -20,9 +21,7 @@ class Console:
     def __init__(self, stream: TextIO | None = None) -> None:
         """Print to `stream`, standard output by default."""
         self._stream = stream
-        structlog.get_logger(__name__).warning(
-            "console gateway in use: codes are printed here and reach no telephone; see SMS_GATEWAYS"
-        )
+        log.warning("console gateway in use: codes are printed here and reach no telephone; see SMS_GATEWAYS")
 
     async def send(self, message: CodeMessage) -> SendResult:
         """Print the message; it always succeeds, for nothing."""

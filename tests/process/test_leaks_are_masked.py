@@ -10,7 +10,6 @@ import warnings
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-import structlog
 
 from bot.logs import configure
 from storage.keys import Keys
@@ -77,7 +76,7 @@ def write(text: str, way: str) -> None:
         case "mistake":
             log.error("%d of %s", text, [text])
         case "values":
-            structlog.get_logger("ours").info("event", text=text, more={"text": [text, error]})
+            log.info("%(text)s and %(more)s", {"text": text, "more": {"text": [text, error]}})
         case "error":
             log.error("failed", exc_info=error)
         case "warning":
