@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from aiogram import Bot, Dispatcher
-from aiogram.fsm.strategy import FSMStrategy
 from aiohttp import web
 
 from bot import telegram
 from bot.courier import Courier
 from bot.directory import open_elsewhere
+from bot.dispatching import create_dispatcher
 from bot.event_delivery import telling_crm
 from bot.failures import StartFailed
 from bot.gateways import chosen_gateways, gateways_of
@@ -27,7 +27,6 @@ from bot.gateways.mail_domains import DnsMailDomains
 from bot.jobs import Jobs
 from bot.mail import Mail, open_mail
 from bot.metrics import Counters, Metrics
-from bot.middlewares import Services, TurnMiddleware
 from bot.outgoing import create_courier
 from bot.pictures import DrawnPictures
 from bot.polling import Polling
@@ -49,9 +48,7 @@ from handlers.ports import Gateway, Pictures
 from handlers.product import Product
 from handlers.registration import done, steps
 from handlers.registration.elsewhere import Elsewhere
-from handlers.routers import create_routers
 from handlers.turn import Room
-from handlers.wrapping import wrap_lightly
 from locales import Texts
 from storage.clock import Clock
 from storage.conversion import Conversion
@@ -233,24 +230,12 @@ def _dispatcher(
 ) -> Dispatcher:  # fmt: skip
     """Return the conversation; what handlers ask for by name stands here."""
     room = Room(texts, product, stores.conversations, steps.STEPS, done.prompt, courier.wake, sign_in, social.links)
-    dispatcher = Dispatcher(
-        storage=stores.conversations, events_isolation=stores.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT
-    )  # fmt: skip
-    services = Services(
-        room=room, accounts=stores.accounts, challenges=engine.challenges, leases=stores.leases, clock=stores.clock,
-        courier=courier, exports=stores.exports, schedule=OutboxSchedule(bot, stores.outbox),
-        mail_domains=DnsMailDomains(), identities=social.identities, sign_ups=social.sign_ups,
+    return create_dispatcher(
+        room, stores.accounts, stores.clock, social.identities, counters,
+        challenges=engine.challenges, leases=stores.leases, courier=courier, exports=stores.exports,
+        schedule=OutboxSchedule(bot, stores.outbox), mail_domains=DnsMailDomains(), sign_ups=social.sign_ups,
         elsewhere=elsewhere, invitations=stores.invitations, pictures=pictures, **vars(stores.partners),
     )  # fmt: skip
-    for observer in (dispatcher.message, dispatcher.callback_query, dispatcher.my_chat_member):
-        observer.middleware(services)
-    # Inside aiogram's own FSM middleware, which has found the open conversation by then.
-    dispatcher.update.outer_middleware(TurnMiddleware(room, stores.accounts, stores.clock, social.identities))
-    # Inside the turn, which answers refusals: outside of it they are answers like any other.
-    dispatcher.update.outer_middleware(counters)
-    dispatcher.include_routers(*create_routers())
-    wrap_lightly(dispatcher)
-    return dispatcher
 
 
 async def _receive(

@@ -15,8 +15,9 @@ from storage.limits import Limits
 from storage.many import ForMany
 from storage.outbox import INVITATION, NO_EVENT
 from storage.partner_tables import click_visitors
+from storage.spending import slot_of
 from storage.statements import Connection, Statement
-from storage.tables import OutboxStatus, accounts, applied_updates, early_reports, identities, outbox
+from storage.tables import OutboxStatus, accounts, applied_updates, early_reports, identities, outbox, running_costs
 
 # Twice the 24 h for which Telegram keeps an update that was not acknowledged.
 REMEMBERED = timedelta(hours=48)
@@ -62,6 +63,7 @@ _VISITS = sa.select(*_VISIT).where(click_visitors.c.day < sa.bindparam("day")).o
 FORGET_VISITORS = Statement(
     sa.delete(click_visitors).where(sa.tuple_(*_VISIT).in_(_VISITS.limit(_NUMBER).with_for_update(skip_locked=True)))
 )
+FORGET_COSTS = Statement(sa.delete(running_costs).where(running_costs.c.slot < sa.bindparam("slot")))
 _HAS_ACCOUNT = sa.exists().where(accounts.c.telegram_id == identities.c.telegram_id)
 LOOK_AT_LINKS = Statement(
     sa.select(identities.c.id, _HAS_ACCOUNT.label("has_account"))
@@ -136,5 +138,6 @@ class Pruning:
             FORGET_INVITATIONS: now - self._invitations, FORGET_CLAIMS: now - self._lifetime,
         }  # fmt: skip
         counts = [(await conn.execute(statement, before=moment)).count for statement, moment in old.items()]
+        counts.append((await conn.execute(FORGET_COSTS, slot=slot_of(before))).count)
         # Wherever the operator is, that day is over.
         return [*counts, (await conn.execute(FORGET_VISITORS, day=before.toordinal())).count]

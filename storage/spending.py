@@ -5,7 +5,7 @@ The caller holds the budget, so nobody adds to it meanwhile.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from storage.errors import Limit, LimitReached
 from storage.limits import Limits
 from storage.statements import Connection, Statement
-from storage.tables import sends
+from storage.tables import running_costs, sends
 
 BUDGET_PERIOD = timedelta(hours=24)
 # At the pace of one code in what is "lately" for a country, its share of the budget would last for so long.
@@ -26,7 +26,16 @@ _FEW, _MANY = 10, 1000
 _COST = sends.c.price > sa.literal_column("0")
 _LATELY = sends.c.at > sa.bindparam("lately")
 _SINCE = sends.c.at > sa.bindparam("since")
-SPENT = Statement(sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("spent")).where(_SINCE, _COST))
+# Seconds, as the triggers of `sends` have it (in the migrations).
+_SLOT = 600
+_WHOLE_SLOTS = sa.select(sa.func.coalesce(sa.func.sum(running_costs.c.cost), 0)).where(
+    running_costs.c.slot > sa.bindparam("slot")
+)
+# Of the first ten minutes only what came after the moment.
+_FIRST_SLOT = sa.select(sa.func.coalesce(sa.func.sum(sends.c.price), 0)).where(
+    _SINCE, sends.c.at < sa.bindparam("whole_from"), _COST
+)
+SPENT = Statement(sa.select((_WHOLE_SLOTS.scalar_subquery() + _FIRST_SLOT.scalar_subquery()).label("spent")))
 _IN_ALL = sa.func.coalesce(sa.func.sum(sends.c.price), 0).label("in_all")
 _OF_LATE = sa.func.coalesce(sa.func.sum(sends.c.price).filter(_LATELY), 0).label("lately")
 _OF_COUNTRY = (sends.c.country == sa.bindparam("country"), _SINCE, _COST)
@@ -46,8 +55,16 @@ OLDEST_SPENT = Statement(
 
 async def spent_at(conn: Connection, now: datetime) -> int:
     """Return what the 24 hours before `now` cost, in minor units of the currency."""
-    spent: int = (await conn.execute(SPENT, since=now - BUDGET_PERIOD)).scalar_one()
+    since = now - BUDGET_PERIOD
+    slot = slot_of(since)
+    whole_from = datetime.fromtimestamp((slot + 1) * _SLOT, UTC)
+    spent: int = (await conn.execute(SPENT, slot=slot, since=since, whole_from=whole_from)).scalar_one()
     return spent
+
+
+def slot_of(moment: datetime) -> int:
+    """Return in which ten minutes since 1970 a moment is."""
+    return int(moment.timestamp()) // _SLOT
 
 
 async def affordable_at(conn: Connection, needed: int, now: datetime) -> datetime:

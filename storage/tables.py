@@ -196,6 +196,15 @@ sends = sa.Table(
     sa.Index(None, "prefix_hmac", "at"),
 )
 
+# What the codes of each ten minutes cost; `slot`: how many of those have passed since 1970. Triggers of `sends` keep it
+# (in the migrations): whatever sets a price is counted, and the budget of a day is some dozen rows.
+running_costs = sa.Table(
+    "running_costs",
+    metadata,
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cost", sa.Integer, nullable=False),
+)
+
 # A range of numbers that is not sent to for a while: many codes were asked for and hardly any entered.
 prefix_blocks = sa.Table(
     "prefix_blocks",

@@ -49,6 +49,9 @@ TRIES = [
 ]  # fmt: skip
 
 
+KNOWN = {"since": SINCE, "lately": SINCE, "most": 10, "slot": 5, "whole_from": SINCE + timedelta(minutes=10)}
+
+
 @pytest.mark.parametrize("counted", COUNTED)
 async def test_what_does_not_count_is_not_looked_at(database: Database, counted: str) -> None:
     statement, index = COUNTED[counted]
@@ -59,9 +62,7 @@ async def test_what_does_not_count_is_not_looked_at(database: Database, counted:
         await conn.execute(sa.text("ANALYZE"))
         compiled = core.compile(dialect=conn.dialect)
         given = {name: value for name, value in compiled.params.items() if value is not None}
-        values = {
-            name: {"since": SINCE, "lately": SINCE, "most": 10}.get(name, "n1") for name in compiled.params
-        } | given
+        values = {name: KNOWN.get(name, "n1") for name in compiled.params} | given
         words = "EXPLAIN" if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
         plan = await conn.exec_driver_sql(f"{words} {compiled}", tuple(values[name] for name in compiled.positiontup))
         assert re.search(rf"\b({index})\b", "\n".join(str(row) for row in plan.all()))
