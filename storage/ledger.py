@@ -43,13 +43,14 @@ _LOOKED_UP = Statement(
     .where(lookups.c.at > sa.bindparam("since"))
     .order_by(lookups.c.at.desc())
 )
-_GUESSED_WRONG = Statement(
+GUESSED_WRONG = (
     sa.select(code_attempts.c.at)
     .where(hmac_is(code_attempts.c.number_hmac, "number"), hmac_is(code_attempts.c.person_hmac, "person"))
     .where(code_attempts.c.outcome == sa.literal_column(f"'{AttemptOutcome.WRONG.value}'"))
     .order_by(code_attempts.c.at.desc())
     .limit(sa.bindparam("most", type_=sa.Integer))
 )
+_GUESSED_WRONG = Statement(GUESSED_WRONG)
 
 _STORY = Statement(
     sa.select(sends.c.at, sends.c.state, sends.c.refused_by, sends.c.channel)
@@ -114,10 +115,13 @@ class Ledger:
 
     async def wrong_codes(self, conn: Connection, telegram_id: int, number: str, now: datetime) -> LimitReached | None:
         """Return the limit when this person guessed wrong too often for this number, whatever the challenge."""
-        window = self.limits.wrong_codes
         whose = under("number", self.keys.numbers(number)) | under("person", self.keys.persons(telegram_id))
-        newest = (await conn.execute(_GUESSED_WRONG, most=window.count, **whose)).scalars()
-        free_at = opens_at(newest, (window,), now)
+        newest = (await conn.execute(_GUESSED_WRONG, most=self.limits.wrong_codes.count, **whose)).scalars()
+        return self.too_many_guesses(newest, now)
+
+    def too_many_guesses(self, newest: Sequence[datetime], now: datetime) -> LimitReached | None:
+        """Return the limit when these wrong guesses, the newest first, are as many as it allows."""
+        free_at = opens_at(newest, (self.limits.wrong_codes,), now)
         return None if free_at is None else LimitReached(Limit.WRONG_CODES, free_at)
 
     async def story(self, conn: Connection, to: Recipient, since: datetime) -> tuple[SendEvent, ...]:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from storage import admission, ledger, spending
+from storage import history, ledger, spending
 from storage.database import Database
 from storage.sends import _KNOWN
 from storage.tables import code_attempts, sends
@@ -18,8 +18,10 @@ from tests.sql import connected
 
 SINCE = datetime(2026, 5, 4, tzinfo=UTC)
 COUNTED = {
-    "number": (admission._SENT_TO_NUMBER, "ix_sends_number_hmac_at"),
-    "range": (admission._SENT_TO_PREFIX, "ix_sends_prefix_hmac_at"),
+    "number": (history._LATELY, "ix_sends_number_hmac_at"),
+    "number alone": (history._SENT_TO_NUMBER, "ix_sends_number_hmac_at"),
+    "range": (history._LATELY, "ix_sends_prefix_hmac_at"),
+    "guesses of a history": (history._LATELY, "ix_code_attempts_number_hmac_person_hmac_at"),
     # Either leaves out what cost nothing; PostgreSQL weighs them by their size.
     "budget": (spending.SPENT, "ix_sends_at_price_paid|ix_sends_country_at_price"),
     "oldest": (spending.OLDEST_SPENT, "ix_sends_at_price_paid"),
@@ -49,7 +51,8 @@ TRIES = [
 ]  # fmt: skip
 
 
-KNOWN = {"since": SINCE, "lately": SINCE, "most": 10, "slot": 5, "whole_from": SINCE + timedelta(minutes=10)}
+SINCES = {f"{to}_since": SINCE for to in ("number", "range", "person")}
+KNOWN = {**SINCES, "since": SINCE, "lately": SINCE, "most": 10, "slot": 5, "whole_from": SINCE + timedelta(minutes=10)}
 
 
 @pytest.mark.parametrize("counted", COUNTED)
