@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Hashable
@@ -144,7 +145,7 @@ class InHand:
                 await asyncio.sleep(min(error.retry_after, pause) if error.whole else error.retry_after)
                 pause = min(pause * 2, _LONGEST_PAUSE)
         if answer:
-            await self._send(from_answer(answer), give_up)
+            await self._send(from_answer(json.loads(answer)), give_up)
 
     async def _send(self, method: TelegramMethod[Any], give_up: float) -> None:
         loop = asyncio.get_running_loop()

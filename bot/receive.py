@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,8 @@ from storage.limits import Window
 from storage.pace import TooFast
 
 log = logging.getLogger(__name__)
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 # What both transports ask Telegram for: `my_chat_member` is how a block is learnt.
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
@@ -99,8 +102,8 @@ class Receiver:
         resolved = self._dispatcher.fsm.resolve_context(self._bot, chat_id=context.chat_id, user_id=context.user_id)
         return resolved.key if resolved else None
 
-    async def handle(self, update: Update) -> dict[str, Any] | None:
-        """Handle one update and return its answer as a webhook response (`{"method": ...}`), or None.
+    async def handle(self, update: Update) -> str | None:
+        """Handle one update and return its answer as a webhook response (the JSON of `{"method": ...}`), or None.
 
         When this returns, everything is committed and the update may be acknowledged; the returned call has not been
         made yet. The newest update repeated returns the answer kept for it, an older one None. Raises NotNow.
@@ -133,7 +136,7 @@ class Receiver:
         log.debug("update %d (%s) is handled", update.update_id, kind)
         return answer
 
-    async def _in_conversation(self, key: StorageKey, update: Update) -> dict[str, Any] | None:
+    async def _in_conversation(self, key: StorageKey, update: Update) -> str | None:
         async with self._conversations.open(key, update.update_id) as conversation:
             if conversation.seen:
                 log.info("update %d was handled before", update.update_id)
@@ -147,20 +150,20 @@ class Receiver:
             await conversation.save(answer)
             return answer
 
-    async def _refuse(self, conversation: Conversation, update: Update, flood: TooFast) -> dict[str, Any] | None:
+    async def _refuse(self, conversation: Conversation, update: Update, flood: TooFast) -> str | None:
         words = None if flood.told else self._slow_down(update, flood.retry_in, conversation.data)
-        answer = to_answer(words, self._bot) if words else None
+        answer = self._written(words)
         await conversation.refuse(answer)
         log.info("update %d comes too fast: handled again in %d s", update.update_id, flood.retry_in)
         return answer
 
-    async def _work(self, update: Update, conversation: Conversation | None) -> dict[str, Any] | None:
+    async def _work(self, update: Update, conversation: Conversation | None) -> str | None:
         reply: Reply | None = None
         try:
             reply = _reply(await self._dispatcher.feed_update(self._bot, update))
             for method in reply.before:
                 await self._send(method)
-            return to_answer(reply.last, self._bot) if reply.last else None
+            return self._written(reply.last)
         except TelegramForbiddenError as error:
             # The person blocked the bot meanwhile: nothing more can be said, and nothing is lost by that.
             await self.reaches_nobody(error)
@@ -186,9 +189,12 @@ class Receiver:
         if isinstance(chat_id, int) and chat_id > 0:
             await self._blocked(chat_id)
 
-    def _apologise(self, update: Update) -> dict[str, Any] | None:
-        apology = self._apology(update)
-        return to_answer(apology, self._bot) if apology else None
+    def _apologise(self, update: Update) -> str | None:
+        return self._written(self._apology(update))
+
+    def _written(self, method: TelegramMethod[Any] | None) -> str | None:
+        # Once: what travels is also what is kept for a repetition.
+        return None if method is None else _dumps(to_answer(method, self._bot))
 
     async def _send(self, method: TelegramMethod[Any]) -> None:
         try:

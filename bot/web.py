@@ -102,4 +102,4 @@ class _Webhook:
             answer = await self._receiver.handle(update)
         except NotNow as error:
             return web.Response(status=503, headers={"Retry-After": str(math.ceil(error.retry_after))})
-        return web.json_response(answer) if answer else web.Response()
+        return web.Response(text=answer, content_type="application/json") if answer else web.Response()

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from aiogram import Router
+from aiogram.dispatcher.event.bases import MiddlewareType
 from aiogram.dispatcher.event.handler import FilterObject, HandlerObject
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.types import TelegramObject
@@ -32,7 +33,7 @@ class LikelyRouter(Router):
 class _Likely(TelegramEventObserver):
     def __init__(self, router: Router, event_name: str) -> None:
         super().__init__(router, event_name)
-        self._likely: dict[Where, TelegramEventObserver] = {}
+        self._likely: dict[Where, _Chosen] = {}
 
     async def trigger(self, event: TelegramObject, **kwargs: Any) -> Any:
         """Ask the handlers that are left for this step and button, in the order they were registered in."""
@@ -40,7 +41,7 @@ class _Likely(TelegramEventObserver):
         where = Where(turn.step, self._known(turn.action), turn.text.startswith("/"))
         likely = self._likely.get(where)
         if likely is None:
-            likely = self._likely[where] = TelegramEventObserver(self.router, self.event_name)
+            likely = self._likely[where] = _Chosen(self.router, self.event_name)
             wraps_lightly(likely)
             likely.handlers = [left for handler in self.handlers if (left := _left(handler, where))]
         return await likely.trigger(event, **kwargs)
@@ -56,6 +57,17 @@ class _Likely(TelegramEventObserver):
     def _actions(self) -> frozenset[str]:
         filters = (each.callback for handler in self.handlers for each in handler.filters or ())
         return frozenset(each.action for each in filters if isinstance(each, Acting))
+
+
+class _Chosen(TelegramEventObserver):
+    """Made when updates come, so that what stands around handlers is known by then: aiogram collects it each time."""
+
+    @cached_property
+    def _around(self) -> list[MiddlewareType[TelegramObject]]:
+        return super()._resolve_middlewares()
+
+    def _resolve_middlewares(self) -> list[MiddlewareType[TelegramObject]]:
+        return self._around
 
 
 def _left(handler: HandlerObject, where: Where) -> HandlerObject | None:

@@ -6,7 +6,7 @@ Handlers receive it as `turn`. It knows the ordered list of steps, so none of th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -38,6 +38,8 @@ Event = Message | CallbackQuery
 # Where digits are data: a code, a country's calling code.
 _NO_NUMBERS = frozenset({Registration.code.state, Registration.country.state})
 _WITH_REPLY_KEYBOARD = frozenset({Registration.phone.state, Registration.country.state})
+# aiogram puts a state's name together whenever it is asked for.
+_DONE = Registration.done.state
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,14 @@ class Room:
     sign_in: SignIn
     social: SocialLinks | None = None
     labels: frozenset[str] = field(init=False)
+    # By the name of the state; the country is picked within the phone step.
+    at: Mapping[str | None, Step] = field(init=False)
 
     def __post_init__(self) -> None:
         # Frozen for everybody else.
         object.__setattr__(self, "labels", fixed_labels(self.texts))
+        at = {step.state.state: step for step in self.steps}
+        object.__setattr__(self, "at", {**at, Registration.country.state: at[Registration.phone.state]})
 
 
 class Turn(Voice):
@@ -141,8 +147,7 @@ class Turn(Voice):
         return offers_of([step.prompt(self), Screen(Markup(), step.also_offers(self))])
 
     def _step(self) -> Step | None:
-        at = Registration.phone.state if self.step == Registration.country.state else self.step
-        return next((step for step in self.room.steps if step.state.state == at), None)
+        return self.room.at.get(self.step)
 
     def offers(self, action: str) -> bool:
         """Tell whether this button is on offer now (what destroys something must be)."""
@@ -208,7 +213,7 @@ class Turn(Voice):
             await self.settle(result)
         self.talk.paused = False
         await self.locate(account)
-        finished = self.step == Registration.done.state
+        finished = self.step == _DONE
         return self.say(*before, self.prompt(), by_http=finished)
 
     async def settle(self, progress: Progress) -> None:

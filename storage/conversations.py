@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from storage import scripts
 from storage.errors import Busy, LockLost
 from storage.pace import Pace
-from storage.person_keys import PersonKeys, keys_of
+from storage.person_keys import PersonKeys, Whose, keys_of, whose
 from storage.redis import Client
 from storage.redis_scripts import scripts_for
 from storage.redis_wakes import Wakes
@@ -69,26 +69,26 @@ class Conversation:
         self.data: dict[str, Any] = json.loads(data) if data else {}
         self.existed: bool = data is not None
         self.seen: Literal["newest", "older"] | None = None
-        self.kept_reply: dict[str, Any] | None = None
+        self.kept_reply: str | None = None
         if str(update_id) in self._ids:
             self.seen = "newest" if self._ids[-1] == str(update_id) else "older"
-        if self.seen == "newest" and reply:
-            self.kept_reply = json.loads(reply)
+        if self.seen == "newest":
+            self.kept_reply = reply
 
     def discard(self) -> None:
         """Return `step` and `data` to what was loaded: a failed handler leaves no half-made change."""
         self.step, data = self._loaded
         self.data = json.loads(data) if data else {}
 
-    async def save(self, reply: dict[str, Any] | None) -> None:
+    async def save(self, reply: str | None) -> None:
         """Write step, data, this update's id and the reply kept for its repetition, and unlock, in one script.
 
-        `reply` is a webhook answer (`{"method": ...}`) or None. Raises LockLost, and then nothing is written.
+        `reply` is a webhook answer (the JSON of `{"method": ...}`) or None. Raises LockLost, and then nothing is written.
         """
         await self._store.save(self, self._ids_with_this(), reply)
         self.saved = True
 
-    async def refuse(self, reply: dict[str, Any] | None) -> None:
+    async def refuse(self, reply: str | None) -> None:
         """Do as `save`, but leave step and data as they are stored. Raises LockLost."""
         await self._store.save(self, self._ids_with_this(), reply, handled=False)
         self.saved = True
@@ -138,9 +138,9 @@ class Conversations(BaseStorage, BaseEventIsolation):
         # A token only has to differ from every other one, of this process and of others.
         self._tokens = (f"{whose}.{number:x}" for whose in (random(9).hex(),) for number in count())
         self._turns = Turns()
-        self._open: dict[StorageKey, Conversation] = {}
+        self._open: dict[Whose, Conversation] = {}
         # Locks of ours that Redis, being away, could not be told to give up.
-        self._orphans: dict[StorageKey, str] = {}
+        self._orphans: dict[Whose, str] = {}
 
     def open(self, key: StorageKey, update_id: int) -> AbstractAsyncContextManager[Conversation]:
         """Wait for this person's turn, lock, load; unlock at the end (without saving, if `save` was not called).
@@ -152,24 +152,25 @@ class Conversations(BaseStorage, BaseEventIsolation):
 
     async def begin(self, key: StorageKey, update_id: int) -> tuple[Conversation, Renewal]:
         """Enter `open`."""
-        await self._turns.take(key)
+        name = whose(key)
+        await self._turns.take(name)
         try:
             conversation = await self._load(key, keys_of(key), next(self._tokens), update_id)
         except BaseException:
-            self._turns.give(key)
+            self._turns.give(name)
             raise
-        self._open[key] = conversation
+        self._open[name] = conversation
         return conversation, Renewal(self._lock_ttl / 3, lambda: self._keep_renewing(conversation))
 
     async def end(self, opened: Conversation, renewal: Renewal) -> None:
         """Leave `open`."""
         try:
             renewal.cancel()
-            del self._open[opened.key]
+            del self._open[whose(opened.key)]
             if not opened.saved:
                 await self._release(opened.key, opened.keys, opened.token)
         finally:
-            self._turns.give(opened.key)
+            self._turns.give(whose(opened.key))
 
     async def forget(self, bot_id: int, telegram_id: int) -> None:
         """Drop the step and data of a person whose account changed outside their own update (their private chat).
@@ -210,9 +211,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
         await self._scripts.close()
         await self._wakes.close()
 
-    async def save(
-        self, conversation: Conversation, ids: str, reply: dict[str, Any] | None, *, handled: bool = True
-    ) -> None:
+    async def save(self, conversation: Conversation, ids: str, reply: str | None, *, handled: bool = True) -> None:
         """Run the script *save and unlock*, for the conversation alone. Raises LockLost."""
         keys = conversation.keys
         saved = await self._scripts.run(
@@ -224,7 +223,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
                 _dumps(conversation.data) if handled else "",
                 ids,
                 conversation.step or "",
-                _dumps(reply) if reply else "",
+                reply or "",
                 conversation.pace.dump(),
             ),
         )
@@ -237,7 +236,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
 
     def _conversation(self, key: StorageKey) -> Conversation:
         try:
-            return self._open[key]
+            return self._open[whose(key)]
         except KeyError:
             raise LookupError("no conversation is open for this key: updates come in through the receiver") from None
 
@@ -245,10 +244,10 @@ class Conversations(BaseStorage, BaseEventIsolation):
         ttl = int(self._lock_ttl * 1000)
         give_up: float | None = None
         try:
-            if self._orphans and (orphan := self._orphans.get(key)):
+            if self._orphans and (orphan := self._orphans.get(whose(key))):
                 # With its own token: should another process have the lock by now, this changes nothing.
                 await self._scripts.run(scripts.UNLOCK, (keys.lock, keys.waiters, keys.wake), (orphan,))
-                del self._orphans[key]
+                del self._orphans[whose(key)]
             while True:
                 locked, *record = await self._scripts.run(
                     scripts.LOCK_AND_LOAD,
@@ -283,7 +282,7 @@ class Conversations(BaseStorage, BaseEventIsolation):
     def _leave(self, key: StorageKey, token: str) -> None:
         # An older token of the same person is the one that may hold the lock: the newer came after it.
         if len(self._orphans) < _MOST_ORPHANS:
-            self._orphans.setdefault(key, token)
+            self._orphans.setdefault(whose(key), token)
 
     async def _keep_renewing(self, conversation: Conversation) -> None:
         while True:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiogram.fsm.storage.base import StorageKey
 
 
-@dataclass(frozen=True, slots=True)
-class PersonKeys:
+class PersonKeys(NamedTuple):
     """What is kept of a conversation, and of the lock that guards it."""
 
     lock: str
     record: str
     waiters: str
     wake: str
+
+
+# Bot, chat and person, for memory: aiogram's own key makes its hash and compares itself in Python each time.
+Whose = tuple[int, int, int]
+
+
+def whose(key: StorageKey) -> Whose:
+    """Return whose conversation it is, as `keys_of` tells them apart."""
+    return key.bot_id, key.chat_id, key.user_id
 
 
 def keys_of(key: StorageKey) -> PersonKeys:

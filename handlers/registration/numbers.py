@@ -13,7 +13,13 @@ from functools import cache, lru_cache
 from urllib.parse import unquote
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType
+from phonenumbers import (
+    COUNTRY_CODE_TO_REGION_CODE,
+    NumberParseException,
+    PhoneNumber,
+    PhoneNumberFormat,
+    PhoneNumberType,
+)
 from phonenumbers.phonemetadata import REGION_CODE_FOR_NON_GEO_ENTITY
 
 from storage.errors import Refusal
@@ -123,19 +129,29 @@ def example(country: str) -> str:
 @lru_cache(maxsize=16)
 def pretty(e164: str) -> str:
     """Return an E.164 number in full, grouped as people read it: +7 916 123-45-67."""
-    return phonenumbers.format_number(phonenumbers.parse(e164), PhoneNumberFormat.INTERNATIONAL)
+    return phonenumbers.format_number(_read(e164), PhoneNumberFormat.INTERNATIONAL)
 
 
 def masked(e164: str) -> str:
     """Return an E.164 number as staff may see it: +7*******67, the same count of stars for every length."""
-    return f"+{phonenumbers.parse(e164).country_code}*******{e164[-2:]}"
+    return f"+{_read(e164).country_code}*******{e164[-2:]}"
 
 
 def country_of(e164: str) -> str:
     """Return the ISO 3166 code of an E.164 number's country; one unknown to it falls to its calling code's main one."""
-    number = phonenumbers.parse(e164)
+    number = _read(e164)
     found = phonenumbers.region_code_for_number(number)
     return found or phonenumbers.region_code_for_country_code(number.country_code or 0)
+
+
+def _read(e164: str) -> PhoneNumber:
+    """Return an E.164 number in parts. No calling code begins with another one, so the first that fits is right."""
+    for length in (1, 2, 3):
+        calling_code, rest = int(e164[1 : 1 + length]), e164[1 + length :]
+        # A zero in front is a part of some numbers, which libphonenumber knows.
+        if calling_code in COUNTRY_CODE_TO_REGION_CODE and not rest.startswith("0"):
+            return PhoneNumber(country_code=calling_code, national_number=int(rest))
+    return phonenumbers.parse(e164)
 
 
 def _typed(text: str) -> _Typed | None:

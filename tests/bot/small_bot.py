@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -102,7 +103,8 @@ class SmallBot:
         self.blocked.append(person)
 
     async def handle(self, raw: dict[str, Any]) -> dict[str, Any] | None:
-        return await self.receiver.handle(self.receiver.parse(raw))
+        answer = await self.receiver.handle(self.receiver.parse(raw))
+        return None if answer is None else json.loads(answer)
 
 
 def _person(update: Update) -> int:

@@ -106,7 +106,7 @@ async def test_f32_twenty_messages_in_parallel_requests_are_handled_in_the_order
     arrived: list[str] = []
     handle = small.receiver.handle
 
-    async def watched(update: Update) -> dict[str, Any] | None:
+    async def watched(update: Update) -> str | None:
         assert update.message is not None
         arrived.append(update.message.text or "")
         return await handle(update)

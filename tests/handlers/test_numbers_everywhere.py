@@ -130,3 +130,21 @@ def test_examples_for_every_country_show_both_forms() -> None:
     for country in WITH_MOBILE:
         for form in numbers.example(country).split(", "):
             assert parse_number(form, country, EVERYWHERE, MOBILE)
+
+
+def test_a_number_is_read_in_parts_as_libphonenumber_reads_it() -> None:
+    """Of each country and kind, and of those that belong to none."""
+    found = [
+        phonenumbers.example_number_for_type(region, kind)
+        for region in phonenumbers.SUPPORTED_REGIONS
+        for kind in PhoneNumberType.values()
+    ]
+    found += [
+        phonenumbers.example_number_for_non_geo_entity(code) for code in phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
+    ]
+    texts = [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found if number is not None]
+    assert len(texts) > 1000
+    for text in texts:
+        parsed = phonenumbers.parse(text)
+        assert numbers._read(text) == parsed, text
+        assert numbers.pretty(text) == phonenumbers.format_number(parsed, PhoneNumberFormat.INTERNATIONAL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -45,7 +44,7 @@ async def test_f40_what_was_committed_and_not_saved_says_the_same_again(
     """The process dies between SQL and Redis: Telegram brings the update again."""
     save, lost = Conversation.save, [0]
 
-    async def losing(conversation: Conversation, reply: dict[str, Any] | None) -> None:
+    async def losing(conversation: Conversation, reply: str | None) -> None:
         if lost[0]:
             lost[0] -= 1
             raise LockLost

@@ -23,7 +23,7 @@ from tests.waiting import until
 
 IRA = StorageKey(bot_id=1, chat_id=7, user_id=7)
 OLEG = StorageKey(bot_id=1, chat_id=8, user_id=8)
-REPLY = {"method": "sendMessage", "chat_id": 7, "text": "Ваш адрес?"}
+REPLY = '{"method":"sendMessage","chat_id":7,"text":"Ваш адрес?"}'
 
 
 class Steps(StatesGroup):
@@ -336,7 +336,7 @@ async def test_t13_ten_deliveries_of_one_update_have_one_effect(
 ) -> None:
     effects = 0
 
-    async def deliver(replica: Conversations) -> dict[str, Any] | None:
+    async def deliver(replica: Conversations) -> str | None:
         nonlocal effects
         async with replica.open(IRA, 1) as conversation:
             if conversation.seen:

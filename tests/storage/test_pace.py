@@ -17,7 +17,7 @@ from storage.redis import Client
 from tests.storage.test_conversations import IRA, REPLY, say
 
 LIMIT = Window(3, timedelta(seconds=10))
-SLOWER = {"method": "sendMessage", "chat_id": 7, "text": "slower"}
+SLOWER = '{"method":"sendMessage","chat_id":7,"text":"Не так быстро"}'
 
 
 @pytest_asyncio.fixture

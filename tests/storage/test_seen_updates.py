@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -29,7 +30,7 @@ async def test_the_last_32_updates_are_known_and_the_one_before_them_is_not(conv
     for update_id in range(100, 133):
         async with conversations.open(KEY, update_id) as conversation:
             assert conversation.seen is None
-            await conversation.save({"method": "sendMessage", "chat_id": 7, "text": str(update_id)})
+            await conversation.save(json.dumps({"method": "sendMessage", "chat_id": 7, "text": str(update_id)}))
     assert await seen(conversations, 100) is None
     assert [await seen(conversations, update_id) for update_id in range(101, 132)] == ["older"] * 31
     assert await seen(conversations, 132) == "newest"
