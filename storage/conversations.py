@@ -83,7 +83,7 @@ class Conversation:
     async def save(self, reply: str | None) -> None:
         """Write step, data, this update's id and the reply kept for its repetition, and unlock, in one script.
 
-        `reply` is a webhook answer (the JSON of `{"method": ...}`) or None. Raises LockLost, and then nothing is written.
+        `reply` is a webhook answer, the JSON of `{"method": ...}`, or None. Raises LockLost: nothing is written then.
         """
         await self._store.save(self, self._ids_with_this(), reply)
         self.saved = True
