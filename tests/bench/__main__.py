@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.bench.chart import draw
+from tests.bench.contenders import kinds
 from tests.bench.plan import Plan
 from tests.bench.profiling import profile
 from tests.bench.report import render
@@ -63,10 +64,10 @@ async def _ended_tidily(work: Coroutine[Any, Any, T]) -> T:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Measure this bot (a) beside a stock aiogram bot (b) and the bare floor (c).",
+        description="Measure this bot (a) beside a stock aiogram bot (b; d: with SQLite in WAL mode) and a floor (c).",
     )
     parser.add_argument("--quick", action="store_true", help="a first look in a minute and a half")
-    parser.add_argument("--only", type=_contenders, metavar="a,b,c", help="these contenders alone")
+    parser.add_argument("--only", type=_contenders, metavar="a,b,c,d", help="these contenders alone")
     parser.add_argument("--people", type=_numbers, metavar="16,200", help="how many people at once")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds for each contender and crowd")
     parser.add_argument("--think", type=float, default=0.0, metavar="MS", help="how long people read (default 0)")
@@ -77,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _contenders(text: str) -> tuple[str, ...]:
     letters = tuple(dict.fromkeys(text.split(",")))
-    if not set(letters) <= {"a", "b", "c"}:
-        raise argparse.ArgumentTypeError("a, b and c are the contenders")
+    if not set(letters) <= set(kinds()):
+        raise argparse.ArgumentTypeError("a, b, c and d are the contenders")
     return letters
 
 

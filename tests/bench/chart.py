@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tests.bench.plan import Results
 
-_COLOURS = {"a": "#2a78d6", "b": "#eb6834", "c": "#8a8a85"}
+_COLOURS = {"a": "#2a78d6", "b": "#eb6834", "d": "#f2b48f", "c": "#8a8a85"}
 
 
 def draw(results: Results, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The three contenders as processes: how each is started, and what the kernel says of it."""
+"""The contenders as processes: how each is started, and what the kernel says of it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class Kind:
     expected: tuple[str, ...]
     by_sms: bool
     settings: Callable[[Place, int], dict[str, str]]
+    # The same as another one but for its database: what it does is counted there.
+    races_only: bool = False
 
     @property
     def token(self) -> str:
@@ -78,6 +80,10 @@ def _own_texts() -> tuple[str, ...]:
     return tuple(max((piece.split("}")[-1].strip() for piece in text.split("{")), key=len) for text in texts)
 
 
+def _stock_with_wal(place: Place, port: int) -> dict[str, str]:
+    return {**_other_settings(place, port), "STOCK_WAL": "1"}
+
+
 _STOCK_TEXTS = ("адрес электронной почты", "условия использования", "напишите номер", "шесть цифр", "завершена")
 _FLOOR_TEXTS = ("адрес электронной почты", "условия использования", "напишите номер", "код", "завершена")
 
@@ -87,6 +93,7 @@ def kinds() -> dict[str, Kind]:
     found = (
         Kind("a", "this bot", "bot", "/telegram", _own_texts(), True, _own_settings),
         Kind("b", "stock aiogram", "tests.bench.stock", "/webhook", _STOCK_TEXTS, False, _other_settings),
+        Kind("d", "stock, WAL", "tests.bench.stock", "/webhook", _STOCK_TEXTS, False, _stock_with_wal, races_only=True),
         Kind("c", "floor", "tests.bench.floor", "/webhook", _FLOOR_TEXTS, False, _other_settings),
     )
     return {kind.key: kind for kind in found}

@@ -13,7 +13,7 @@ from tests.bench.racing import Race
 class Plan:
     """How much is measured. Durations in seconds; `within` ends it all, and the defaults fit into it on slow cores."""
 
-    contenders: tuple[str, ...] = ("a", "b", "c")
+    contenders: tuple[str, ...] = ("a", "b", "d", "c")
     people: tuple[int, ...] = (16, 200)
     rounds: int = 3
     seconds: float = 5.0

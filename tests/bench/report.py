@@ -99,19 +99,21 @@ def _start(contest: Contest) -> float | None:
 
 def _table(results: Results) -> str:
     letters = list(results.contests)
-    head = "".join(f"{key + ' ' + results.contests[key].title:>16}" for key in letters)
+    titles = {key: f"{key} {results.contests[key].title}" for key in letters}
+    widths = {key: max(9, len(title) + 1) for key, title in titles.items()}
+    head = "".join(f"{title:>{widths[key]}}" for key, title in titles.items())
     ratios = [f"a/{key}" for key in letters if key != "a"] if "a" in letters else []
-    lines = [f"{'':32}{head}" + "".join(f"{ratio:>7}" for ratio in ratios)]
+    lines = [f"{'':32}{head}" + "".join(f"{ratio:>6}" for ratio in ratios)]
     verdicts = []
     for row in rows(results):
         values = {key: row.value(results.contests[key]) for key in letters}
         shown = {key: "-" if value is None else f"{value:{row.format}}" for key, value in values.items()}
-        line = f"{row.name:32}" + "".join(f"{shown[key]:>16}" for key in letters)
+        line = f"{row.name:32}" + "".join(f"{shown[key]:>{widths[key]}}" for key in letters)
         own, found = values.get("a"), {}
         for ratio in ratios:
             other = values[ratio[-1]]
             found[ratio] = own / other if own is not None and other else None
-            line += f"{found[ratio]:>7.2f}" if row.ratios and found[ratio] is not None else f"{'':>7}"
+            line += f"{found[ratio]:>6.2f}" if row.ratios and found[ratio] is not None else f"{'':>6}"
         lines.append(line.rstrip())
         for target in row.targets:
             reached = found.get(target.of) if target.of else own

@@ -49,15 +49,16 @@ class Bench:
         began = time.monotonic()
         self._until = began + self._plan.within
         plan, rounds = self._plan, self._plan.rounds * len(self._plan.people) * len(self._kinds)
+        whole = [kind for kind in self._kinds.values() if not kind.races_only]
         async with AsyncExitStack() as stack:
             await self._outside.start()
             stack.push_async_callback(self._outside.stop)
             await self._valkey.start()
             stack.push_async_callback(self._valkey.stop)
-            for kind in self._kinds.values():
+            for kind in whole:
                 await self._phase(f"counting: {kind.title}", self._count(kind), _COUNTING_WITHIN)
             await self._phase("racing", self._race(), 60 + rounds * (plan.seconds + 20))
-            for kind in self._kinds.values():
+            for kind in whole:
                 await self._phase(f"starting: {kind.title}", self._start(kind), _STARTS_WITHIN)
             if "a" in self._kinds and plan.conversations:
                 await self._phase("conversations", self._remember(), plan.conversations_within + 60)
