@@ -28,7 +28,8 @@ _LATELY = sends.c.at > sa.bindparam("lately")
 _SINCE = sends.c.at > sa.bindparam("since")
 # Seconds, as the triggers of `sends` have it (in the migrations).
 _SLOT = 600
-_WHOLE_SLOTS = sa.select(sa.func.coalesce(sa.func.sum(running_costs.c.cost), 0)).where(
+# PostgreSQL's sum of BIGINT is a NUMERIC.
+_WHOLE_SLOTS = sa.select(sa.cast(sa.func.coalesce(sa.func.sum(running_costs.c.cost), 0), sa.BigInteger)).where(
     running_costs.c.slot > sa.bindparam("slot")
 )
 # Of the first ten minutes only what came after the moment.

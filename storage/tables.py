@@ -202,7 +202,7 @@ running_costs = sa.Table(
     "running_costs",
     metadata,
     sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("cost", sa.Integer, nullable=False),
+    sa.Column("cost", sa.BigInteger, nullable=False),
 )
 
 # A range of numbers that is not sent to for a while: many codes were asked for and hardly any entered.

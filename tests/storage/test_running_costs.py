@@ -99,6 +99,14 @@ async def test_codes_written_at_once_are_all_counted(database: Database) -> None
     assert await database.read(partial(spent_at, now=NOW)) == sum(100 + n for n in range(12))
 
 
+async def test_ten_minutes_may_cost_more_than_a_code_can(database: Database) -> None:
+    """Prices are in the smallest unit of any currency."""
+    async with connected(database) as conn:
+        await conn.execute(sa.insert(sends), [row(n, NOW, 2**31 - 1) for n in range(3)])
+    spent = await database.read(partial(spent_at, now=NOW))
+    assert (type(spent), spent) == (int, 3 * (2**31 - 1))
+
+
 async def test_what_the_ledger_held_before_is_counted(empty_database_url: str) -> None:
     """An installation of the version before, with a day's codes in it."""
     await migrate(empty_database_url)

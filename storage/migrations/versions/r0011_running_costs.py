@@ -36,7 +36,7 @@ def upgrade() -> None:
     op.create_table(
         "running_costs",
         sa.Column("slot", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("cost", sa.Integer(), nullable=False),
+        sa.Column("cost", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("slot", name=op.f("pk_running_costs")),
     )
     dialect = op.get_bind().dialect.name
