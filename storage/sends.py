@@ -24,7 +24,7 @@ from storage.statements import Connection, Statement
 from storage.tables import ChallengeState, accounts, challenges, early_reports, sends
 
 # Texts, by key, of which one or the other is told.
-_FAILED, _UNKNOWN = "notice-code-failed", "notice-code-unknown"
+_FAILED, _UNKNOWN, _UNDELIVERED = "notice-code-failed", "notice-code-unknown", "notice-code-undelivered"
 
 
 class NotNow(Enum):
@@ -41,13 +41,14 @@ class Dispatch:
     """One code to be sent now. Number and code exist only here: no repr, nothing of it is stored.
 
     `gateway` and `channel` are what must be used: after a crash the one that may have it already. `language` is the one
-    the code was asked for in; after `expires_at` (aware UTC) sending it is of no use.
+    the code was asked for in; after `expires_at` (aware UTC) sending it is of no use. `country` is the number's.
     """
 
     send_id: UUID
     gateway: str
     channel: Channel
     number: str
+    country: str
     code: str
     language: str
     telegram_id: int
@@ -135,7 +136,8 @@ class Sends:
             if became is not None and text is not None:
                 # What may have left is not called failed to its person either.
                 says = _UNKNOWN if (text, became) == (_FAILED, SendState.UNKNOWN) else text
-                await self._tell(conn, dispatch.send_id, Told(dispatch.telegram_id, dispatch.language, says), now)
+                told = Told(dispatch.telegram_id, dispatch.language, says, self._others(says, dispatch.country))
+                await self._tell(conn, dispatch.send_id, told, now)
             if became in send_states.ON_THE_WAY:
                 await self._may_fall_back(conn, dispatch, now)
             if became is not None and provider_id is not None:
@@ -177,8 +179,7 @@ class Sends:
             if row.channel == Channel.TELEGRAM:
                 await self._fall_back(conn, row.id, row.telegram_id, now, "at once")
             else:
-                others = self._sending.routes.channels(row.country) - {Channel.SMS}
-                told = Told(row.telegram_id, row.language, "notice-code-undelivered", tuple(sorted(others)))
+                told = Told(row.telegram_id, row.language, _UNDELIVERED, self._others(_UNDELIVERED, row.country))
                 await self._tell(conn, row.id, told, now)
         return True
 
@@ -205,7 +206,8 @@ class Sends:
         ended = await send_states.change_in(conn, send_id, (row.state,), changed_at=now, **values)
         if ended and row.challenge_state == ChallengeState.OPEN and row.telegram_id is not None:
             text = _UNKNOWN if may_have_left else _FAILED
-            await self._tell(conn, send_id, Told(row.telegram_id, row.language, text), now)
+            told = Told(row.telegram_id, row.language, text, self._others(text, row.country))
+            await self._tell(conn, send_id, told, now)
 
     async def _is_closed(self, conn: Connection, row: Any, offer: Offer, now: datetime) -> bool:
         if offer.channel != row.channel:
@@ -219,6 +221,12 @@ class Sends:
     async def _is_too_dear(self, conn: Connection, row: Any, offer: Offer, now: datetime) -> bool:
         budget, more = self._sending.daily_budget, offer.price - (row.price or 0)
         return budget is not None and more > 0 and await self._admission.spent(conn, now) + more > budget
+
+    def _others(self, text: str, country: str) -> tuple[Channel, ...]:
+        """Return by what else a code may come to who is told this; nothing where it may still come."""
+        if text not in (_FAILED, _UNDELIVERED):
+            return ()
+        return tuple(sorted(self._sending.routes.channels(country) - {Channel.SMS}))
 
     async def _tell(self, conn: Connection, send_id: UUID, told: Told, now: datetime) -> None:
         # Named after the send: a row that is worked on twice still tells the person once.
@@ -237,16 +245,9 @@ class Sends:
         except UnknownKey:
             return None
         return Dispatch(
-            send_id,
-            offer.gateway,
-            offer.channel,
-            row.number,
-            code,
-            row.language,
-            row.telegram_id,
-            expires_at,
-            repeated,
-        )
+            send_id, offer.gateway, offer.channel, row.number, row.country, code, row.language, row.telegram_id,
+            expires_at, repeated,
+        )  # fmt: skip
 
 
 def _chosen(row: Any, offer: Offer, *, left_over: bool) -> Offer:
@@ -265,8 +266,8 @@ def _other_than(row: Any, offer: Offer) -> dict[str, Any]:
 _SEND = Statement(
     sa.select(
         sends.c.state, sends.c.repeated, sends.c.at, sends.c.code_n, sends.c.challenge_id, sends.c.gateway,
-        sends.c.channel, sends.c.price, challenges.c.state.label("challenge_state"), challenges.c.number,
-        challenges.c.key_id, challenges.c.language, challenges.c.codes, accounts.c.telegram_id,
+        sends.c.channel, sends.c.country, sends.c.price, challenges.c.state.label("challenge_state"),
+        challenges.c.number, challenges.c.key_id, challenges.c.language, challenges.c.codes, accounts.c.telegram_id,
     )
     .outerjoin(challenges, challenges.c.id == sends.c.challenge_id)
     .outerjoin(accounts, accounts.c.id == challenges.c.account_id)

@@ -146,6 +146,20 @@ async def test_a_code_that_did_not_arrive_is_told_at_once_and_the_button_sends_a
     await ira.finishes(count=2)
 
 
+async def test_a_code_that_no_gateway_took_comes_by_a_call(place: Place, language: str) -> None:
+    async with place.stage(outbox_tries=1) as stage:
+        ira = stage.someone(language)
+        stage.smsc.faults.append(Fault(status=503))
+        await ira.reaches_code()
+        await arrives(ira, "notice-code-failed", "button-by-voice")
+        await ira.presses(ira.label("button-by-voice"))
+        assert ira.was_told("registration-code-by-voice")
+        code = await ira.code()
+        assert stage.smsc.messages[-1].channel is Channel.VOICE
+        await ira.says(code)
+        ira.expects("registration-done")
+
+
 async def test_a_code_that_did_not_arrive_by_sms_comes_by_a_call(reporting: Stage, language: str) -> None:
     ira = reporting.someone(language)
     await ira.reaches_code()

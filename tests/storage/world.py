@@ -125,7 +125,7 @@ class World:
 
     async def settle(self, send_id: UUID, state: SendState, **facts: Any) -> bool:
         """Play the courier: settle a send of which nothing but its id matters."""
-        dispatch = Dispatch(send_id, "smsc", Channel.SMS, NUMBER, "", "ru", 1, self.now)
+        dispatch = Dispatch(send_id, "smsc", Channel.SMS, NUMBER, "RU", "", "ru", 1, self.now)
         return await self.sends.settle(dispatch, state, self.now, **facts)
 
     def person(self, telegram_id: int, email: str | None = None) -> Actor:
