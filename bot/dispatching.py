@@ -20,15 +20,17 @@ def create_dispatcher(
 ) -> Dispatcher:
     """Return the conversation. `services`: what handlers ask for by name, beside what is given here."""
     dispatcher = Dispatcher(
-        storage=room.conversations, events_isolation=room.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT
-    )
+        storage=room.conversations, events_isolation=room.conversations, fsm_strategy=FSMStrategy.USER_IN_CHAT,
+        room=room,
+    )  # fmt: skip
     # Inside aiogram's own FSM middleware, which has found the open conversation by then.
     dispatcher.update.outer_middleware(TurnMiddleware(room, accounts, clock, identities))
     # Inside the turn, which answers refusals: outside of it they are answers like any other.
     dispatcher.update.outer_middleware(counters)
-    at_hand = Services(room=room, accounts=accounts, clock=clock, identities=identities, **services)
-    for observer in (dispatcher.message, dispatcher.callback_query, dispatcher.my_chat_member):
-        observer.middleware(at_hand)
+    at_hand = Services(accounts=accounts, clock=clock, identities=identities, **services)
+    for observer in dispatcher.observers.values():
+        if observer is not dispatcher.update:
+            observer.middleware(at_hand)
     dispatcher.include_routers(*create_routers())
     wrap_lightly(dispatcher)
     return dispatcher

@@ -99,7 +99,8 @@ class TurnMiddleware(BaseMiddleware):
 class Services(BaseMiddleware):
     """Inner middleware: gives a handler what it asks for by name, when it has been chosen.
 
-    In the dispatcher's own data they would be copied at each of the twenty calls in between: filters get none of them.
+    In the dispatcher's own data they would be copied at each of the twenty calls in between. So filters get none of
+    them: only the room, which is there.
     """
 
     def __init__(self, **services: object) -> None:
