@@ -104,7 +104,8 @@ class _Formatter(logging.Formatter):
         if record.stack_info:
             line["stack"] = self._clean(self.formatStack(record.stack_info))
         # Not masked: the microseconds would be taken for a code.
-        line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        moment = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
+        line["timestamp"] = moment.isoformat(timespec="microseconds") + "Z"
         return json.dumps(line, ensure_ascii=False)
 
     def _clean(self, text: str) -> str:
