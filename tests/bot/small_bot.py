@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ from redis.asyncio import Redis
 from bot.receive import Receiver
 from handlers.reply import Reply
 from storage.conversations import Conversations
+from storage.errors import StorageAway
 from storage.limits import Window
 from storage.redis import connect
 from tests.bot.fake_telegram import FakeTelegram
@@ -42,6 +44,15 @@ class Says(Filter):
 def say(text: str, person: int = 7) -> SendMessage:
     """One call of the bot."""
     return SendMessage(chat_id=person, text=text)
+
+
+def text_of(answer: dict[str, Any] | None) -> str:
+    assert answer is not None
+    return str(answer["text"])
+
+
+def away() -> StorageAway:
+    return StorageAway(sqlite3.OperationalError("database is locked"))
 
 
 class SmallBot:

@@ -40,18 +40,6 @@ class Site:
             return response.status, await response.text()
 
 
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    async with FakeTelegram().served() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def small(telegram: FakeTelegram, redis: Redis, valkey_socket: str) -> AsyncIterator[SmallBot]:
-    async with small_bot(telegram, f"unix://{valkey_socket}") as bot:
-        yield bot
-
-
 async def serve(app: web.Application) -> tuple[web.AppRunner, str]:
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from bot.polling import Polling
@@ -19,12 +18,6 @@ from tests.bot.fake_telegram import FakeTelegram, message, refusal
 from tests.bot.small_bot import small_bot
 
 BASE = "https://example.com"
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    async with FakeTelegram().served() as server:
-        yield server
 
 
 @asynccontextmanager
