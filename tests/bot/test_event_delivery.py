@@ -1,107 +1,27 @@
-"""F41 to F44: events on their way to a CRM that verifies, refuses, hangs and is away for days. Real SQL, real HTTP."""
+"""F41, F43, F44: events on their way to a CRM that verifies, refuses and does not answer. Real SQL, real HTTP."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
-import sqlalchemy as sa
 
-from bot.courier import Courier
 from bot.crm_settings import CrmSettings
 from bot.event_delivery import telling_crm
 from bot.gateways.crm import CrmWebhook
 from storage.database import Database
 from storage.event_letters import EventLetters
 from storage.event_queue import EventQueue
-from storage.outbox import CODE, EVENT, OutboxItem
-from storage.tables import OutboxStatus, event_stops, outbox
+from storage.tables import OutboxStatus, event_stops
+from tests.bot.crm_office import Office, office
 from tests.fakes.crm import NEW_SECRET, SECRET, Answer, FakeCrm
 from tests.sql import connected
-from tests.storage.world import NUMBER, OTHER_NUMBER, Actor, World
+from tests.storage.world import NUMBER, OTHER_NUMBER, World
 from tests.waiting import until
 
-SCHEDULE = CrmSettings().crm_webhook_retries
-
-
-class Office:
-    """Registrations, a CRM, and the courier between them."""
-
-    def __init__(self, world: World, crm: FakeCrm, stack: AsyncExitStack) -> None:
-        self.world = world
-        self.crm = crm
-        self.stack = stack
-        self.forgotten: list[int] = []
-        self.woken = 0
-        self.couriers: list[Courier] = []
-
-    async def opens(self, *, owner: str = "one", **settings: Any) -> Courier:
-        """Start telling the CRM."""
-        values: dict[str, Any] = {"crm_webhook_url": self.crm.url, "crm_webhook_secret": SECRET, **settings}
-        courier = await self.stack.enter_async_context(
-            telling_crm(
-                CrmSettings(**values), self.world.database, self.world.clock,
-                owner=owner, forget=self.forget, wake=self.wake,
-            )
-        )  # fmt: skip
-        assert courier is not None
-        self.couriers.append(courier)
-        return courier
-
-    async def forget(self, telegram_id: int) -> None:
-        self.forgotten.append(telegram_id)
-
-    def wake(self) -> None:
-        self.woken += 1
-
-    async def moves(self, by: timedelta) -> None:
-        self.world.clock.moment += by
-        for courier in self.couriers:
-            courier.wake()
-
-    async def rows(self) -> list[Any]:
-        return await self.world.rows(outbox, outbox.c.kind == "event")
-
-    async def is_empty(self) -> None:
-        async def empty() -> bool:
-            return await self.rows() == []
-
-        await until(empty)
-
-    async def tried(self, count: int, status: str = "new") -> Any:
-        """Wait until the only event was tried so often and was given back (or up); return its row."""
-        found: list[Any] = []
-
-        async def settled() -> bool:
-            found[:] = await self.rows()
-            return [(row.attempts, row.status, row.lease_until) for row in found] == [(count, status, None)]
-
-        await until(settled)
-        return found[0]
-
-    async def alerts(self) -> list[str]:
-        return [row.payload["text"] for row in await self.world.rows(outbox, outbox.c.kind == "alert")]
-
-    async def someone(self, telegram_id: int, number: str | None = None) -> Actor:
-        person = self.world.person(telegram_id)
-        assert (await person.registers(number or f"+7916{telegram_id:07}")).confirmed_now
-        return person
-
-
-@pytest.fixture
-async def office(database: Database) -> AsyncIterator[Office]:
-    world = World(database, told=True)
-    crm = FakeCrm(world.clock)
-    await crm.start()
-    async with AsyncExitStack() as stack:
-        yield Office(world, crm, stack)
-    await crm.stop()
+__all__ = ["office"]
 
 
 async def test_an_event_is_told_once_and_nothing_of_it_stays(office: Office) -> None:
@@ -197,83 +117,6 @@ async def test_f41_a_new_start_resumes_too(office: Office, caplog: pytest.LogCap
     assert any("wanted none before" in record.getMessage() for record in caplog.records)
 
 
-async def test_f42_days_of_outage_then_back(office: Office) -> None:
-    """The schedule of Standard Webhooks, to the last try, which is the first that is taken."""
-    await office.someone(1)
-    office.crm.always = Answer(503)
-    await office.opens()
-    for tries, pause in enumerate(SCHEDULE, start=1):
-        row = await office.tried(tries)
-        assert 0.9 * pause <= row.run_at - office.world.now <= 1.1 * pause
-        await office.moves(0.89 * pause)
-        assert (await office.tried(tries)).run_at == row.run_at
-        if tries == len(SCHEDULE):
-            office.crm.always = Answer(204)
-        await office.moves(0.22 * pause)
-    await office.is_empty()
-    assert len(office.crm.calls) == 10
-    assert len(office.crm.tries()) == 1
-    outage = office.crm.calls[-1].at - office.crm.calls[0].at
-    assert outage > timedelta(days=3)
-    assert await office.alerts() == []
-
-
-async def test_f42_what_outlasts_the_schedule_is_put_aside_and_replayed(office: Office) -> None:
-    ira = await office.someone(1)
-    office.crm.always = Answer(503)
-    await office.opens()
-    for tries in range(1, 10):
-        await office.tried(tries)
-        await office.moves(timedelta(hours=27))
-    row = await office.tried(10, "dead")
-    assert row.error == "HTTP 503"
-    assert await office.alerts() == ["alert-event-dead"]
-    assert office.woken
-    await office.moves(timedelta(days=30))
-    # The person leaves while their registration is still untold, and others come.
-    await office.world.accounts.erase(ira.update(), office.world.now)
-    office.crm.always = Answer(204)
-    await office.someone(2)
-    await office.crm.has_taken(1)
-    assert [call.event["data"].get("telegram_id") for call in office.crm.taken] == [2]
-    assert len(office.crm.calls) == 11, "what is put aside is tried no more"
-
-    assert await EventLetters(office.world.database).replay(row.id, office.world.now) == 1
-    await office.moves(timedelta(0))
-    await office.crm.has_taken(3)
-    account = str(row.account_id)
-    learnt = [kind for kind, whose in office.crm.learnt if whose == account]
-    assert learnt == ["registration.confirmed", "registration.deleted"], "in order, days later"
-    assert office.crm.taken[1].id == str(row.id), "a replay is the same event"
-    await office.is_empty()
-
-
-async def test_f42_an_outage_with_many_loses_none_and_doubles_none(office: Office) -> None:
-    chance = random.Random(3)
-    people = [await office.someone(person) for person in range(1, 31)]
-    office.crm.decide = lambda event: Answer(chance.choice([204, 204, 500, 503])) if chance.random() < 0.9 else None
-    await office.opens()
-    await office.opens(owner="two")
-    for person in people[::3]:
-        await office.world.accounts.erase(person.update(), office.world.now)
-
-    async def passes() -> bool:
-        rows = await office.rows()
-        # A call under way was signed by the present time, perhaps since these were read: a step is shorter than the
-        # five minutes for which a signature is good.
-        if rows and all(row.lease_owner is None for row in rows):
-            await office.moves(timedelta(minutes=4))
-        return not rows
-
-    await until(passes, 60)
-    learnt = office.crm.learnt
-    assert len(learnt) == len(set(learnt)) == 40
-    for person_account in {whose for _, whose in learnt}:
-        kinds = [kind for kind, whose in learnt if whose == person_account]
-        assert kinds in (["registration.confirmed"], ["registration.confirmed", "registration.deleted"])
-    assert max(office.crm.tries().values()) > 1
-
-
 async def test_f43_a_secret_changes_over_without_a_gap(database: Database) -> None:
     world = World(database, told=True)
     for secrets, receiver in (
@@ -367,67 +210,6 @@ async def test_without_an_address_nobody_is_told(database: Database) -> None:
     )  # fmt: skip
     async with telling as courier:
         assert courier is None
-
-
-class Sent:
-    """A delivery that only says when a code came by."""
-
-    def __init__(self) -> None:
-        self.moments: list[float] = []
-
-    async def deliver(self, item: OutboxItem) -> None:
-        self.moments.append(asyncio.get_running_loop().time())
-
-
-async def test_ten_thousand_events_nobody_takes_do_not_delay_a_code(
-    office: Office,
-) -> None:
-    """The CRM hangs, every event is due, and codes go out as they do without any."""
-    world = office.world
-    loop = asyncio.get_running_loop()
-    codes = Sent()
-    courier = Courier(world.outbox, {CODE: codes}, world.clock, "codes")
-    courier.start()
-
-    async def delay(count: int) -> float:
-        """Return the longest time a code took, of so many."""
-        worst = 0.0
-        for _ in range(count):
-            sent = len(codes.moments)
-            began = loop.time()
-            await world.outbox.put(CODE, {}, world.now)
-            courier.wake()
-            await until(lambda sent=sent: len(codes.moments) > sent)  # type: ignore[misc]
-            worst = max(worst, codes.moments[-1] - began)
-        return worst
-
-    try:
-        before = await delay(20)
-        rows = [
-            {
-                "id": world.database.new_id(), "kind": EVENT, "payload": _event(n), "run_at": world.now,
-                "attempts": 0, "status": "new", "account_id": UUID(int=n + 1), "n": 1,
-            }
-            for n in range(10_000)
-        ]  # fmt: skip
-        async with connected(world.database) as conn:
-            await conn.execute(sa.insert(outbox), rows)
-        office.crm.answering.clear()
-        await office.opens()
-        await until(lambda: office.crm.waiting == 8)
-        during = await delay(20)
-    finally:
-        await courier.stop()
-    print(f"slowest of 20 codes: {before * 1000:.1f} ms without events, {during * 1000:.1f} ms with 10,000 waiting")
-    assert during < before + 0.2
-    assert office.crm.waiting == 8, "a CRM that hangs holds so many calls and no more"
-
-
-def _event(n: int) -> dict[str, Any]:
-    moment = "2026-05-04T12:00:00.000Z"
-    account = str(UUID(int=n + 1))
-    data = {"account_id": account, "created_at": moment, "expired_at": moment}
-    return {"type": "registration.expired", "timestamp": moment, "data": data}
 
 
 async def test_storage_away_loses_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
