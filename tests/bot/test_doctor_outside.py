@@ -1,43 +1,27 @@
-"""Each thing that may be wrong, made wrong, and what the doctor says of it."""
+"""Each thing that may be wrong outside the bot, made wrong, and what the doctor says of it."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import logging
-import shutil
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
-import sqlalchemy as sa
 from aiohttp import web
-from redis.asyncio import Redis
 
-from bot import doctor
 from bot.doctor_outside import Outside
-from bot.doctor_stores import Stores
-from bot.findings import Finding, Level, ok
+from bot.findings import Level
 from bot.receive import ALLOWED_UPDATES
 from bot.settings import Settings
 from storage.clock import Clock, SystemClock
-from storage.database import Database
-from storage.tables import event_stops, outbox
+from tests.bot.doctor_findings import BAD, OK, SECRET, TOKEN, WARNING, nobody, only
 from tests.fakes.clock import MovableClock
 from tests.fakes.mail import FakeMail
-from tests.ports import free_port
-from tests.sql import connected
-
-TOKEN = "123456789:a-token-that-nobody-may-see-0000000"
-SECRET = "whsec_" + "dGhlIGZpcnN0IHNlY3JldCBvZiB0aGUgdGVzdHM="
-OK, WARNING, BAD = Level.OK, Level.WARNING, Level.BAD
 
 
 class Elsewhere:
@@ -86,24 +70,6 @@ async def outside(elsewhere: Elsewhere) -> AsyncIterator[Any]:
             return Outside(Settings(**given), session, clock or SystemClock())
 
         yield made
-
-
-@asynccontextmanager
-async def opened(machine: Clock | None = None, **settings: Any) -> AsyncIterator[Stores]:
-    stores = Stores(Settings(**settings), machine or SystemClock())
-    try:
-        yield stores
-    finally:
-        await stores.close()
-
-
-def only(found: list[Finding], level: Level, *words: str) -> None:
-    assert [finding.level for finding in found] == [level], found
-    assert all(word in found[0].says for word in words), found
-
-
-def nobody() -> str:
-    return f"http://127.0.0.1:{free_port()}"
 
 
 async def test_token(outside: Any, elsewhere: Elsewhere) -> None:
@@ -253,189 +219,3 @@ async def test_clock(outside: Any, elsewhere: Elsewhere, seconds: float, level: 
 
 async def test_clock_without_an_answer(outside: Any) -> None:
     only(await outside(telegram_api_base=nobody()).clock(), WARNING, "Connection refused")
-
-
-class OffMachine:
-    def __init__(self, off: timedelta) -> None:
-        self._off = off
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self._off
-
-
-@pytest.mark.parametrize(("seconds", "level"), [(0, OK), (10, WARNING), (-45, BAD)])
-async def test_the_databases_clock(postgresql_url: str, seconds: float, level: Level) -> None:
-    async with opened(OffMachine(timedelta(seconds=seconds)), database_url=postgresql_url) as stores:
-        only(await stores.clock(), level)
-
-
-async def test_database_that_is_well(database_url: str) -> None:
-    async with opened(database_url=database_url) as stores:
-        only(await stores.database(), OK, "takes writes")
-
-
-async def test_database_without_tables(postgres: Any, tmp_path: Path) -> None:
-    with postgres.fresh("template1") as url:
-        async with opened(database_url=url) as stores:
-            only(await stores.database(), BAD, "missing", "python -m bot migrate")
-    async with opened(data_dir=tmp_path) as stores:
-        only(await stores.database(), OK, "first start makes it")
-    assert not (tmp_path / "bot.db").exists()
-
-
-async def test_database_of_another_version(database_url: str) -> None:
-    database = Database(database_url)
-    async with connected(database) as conn:
-        await conn.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    async with opened(database_url=database_url) as stores:
-        only(await stores.database(), BAD, "newer")
-    async with connected(database) as conn:
-        await conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
-    async with opened(database_url=database_url) as stores:
-        only(await stores.database(), BAD if database.is_postgresql else OK, "older")
-    await database.dispose()
-
-
-async def test_database_that_takes_no_writes(postgresql_url: str) -> None:
-    database = Database(postgresql_url)
-    async with connected(database) as conn:
-        name = (await conn.exec_driver_sql("SELECT current_database()")).scalar_one()
-        await conn.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
-    await database.dispose()
-    async with opened(database_url=postgresql_url) as stores:
-        only(await stores.database(), BAD, "ReadOnlySQLTransactionError")
-
-
-async def test_database_that_is_away() -> None:
-    port = nobody().rpartition(":")[2]
-    async with opened(database_url=f"postgresql://bot:hunter2hunter2@127.0.0.1:{port}/bot") as stores:
-        found = await stores.database()
-        only(found, BAD, "DATABASE_URL", "Connection refused")
-        only(await stores.clock(), WARNING, "see database")
-    assert "hunter2" not in found[0].says
-
-
-async def test_a_look_that_hangs_is_bounded(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody holds the file for long, as no bot does; the others are told all the same."""
-    monkeypatch.setattr(doctor, "WITHIN", 0.3)
-    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    async with opened(database_url=sqlite_url) as stores:
-        began = asyncio.get_running_loop().time()
-        only(await doctor._bounded(stores.database), BAD, "does not answer")
-        assert asyncio.get_running_loop().time() - began < 2
-        other.execute("ROLLBACK")
-        other.close()
-
-
-async def test_redis(any_redis_url: str) -> None:
-    async with opened(redis_url=any_redis_url) as stores:
-        found = await stores.redis()
-    assert found[0].level is OK
-    kinds = {"redis+cluster": "the cluster ", "redis+sentinel": "the sentinels' master ", "unix": "the server "}
-    assert found[0].says.startswith(kinds[any_redis_url.partition(":")[0]])
-    assert all("maxmemory" not in finding.says for finding in found)
-
-
-async def test_redis_that_forgets(redis: Redis, redis_url: str) -> None:
-    before = {
-        name: str((await redis.config_get(name))[name]) for name in ("maxmemory", "maxmemory-policy", "appendonly")
-    }
-    try:
-        await redis.config_set("maxmemory-policy", "allkeys-lru")
-        await redis.config_set("appendonly", "no")
-        used = int((await redis.info("memory"))["used_memory"])
-        await redis.config_set("maxmemory", used + 200_000)
-        async with opened(redis_url=redis_url) as stores:
-            found = await stores.redis()
-        assert [finding.level for finding in found] == [OK, WARNING, WARNING, WARNING]
-        assert [word for word in ("noeviction", "appendonly", "maxmemory") if word in str(found)] != []
-        await redis.config_set("maxmemory-policy", "noeviction")
-        await redis.config_set("maxmemory", "1")
-        async with opened(redis_url=redis_url) as stores:
-            only(await stores.redis(), BAD, "REDIS_URL")
-    finally:
-        for name, value in before.items():
-            await redis.config_set(name, value)
-
-
-async def test_redis_that_is_away(tmp_path: Path) -> None:
-    url = nobody().replace("http://", "redis://:hidden-word@")
-    async with opened(redis_url=url, data_dir=tmp_path) as stores:
-        found = await stores.redis()
-    only(found, BAD, "REDIS_URL", "Connection refused")
-    assert "hidden-word" not in found[0].says
-    async with opened(data_dir=tmp_path) as stores:
-        only(await stores.redis(), OK, "starts with the bot")
-
-
-async def test_events_that_were_given_up(database: Database, database_url: str) -> None:
-    told: dict[str, Any] = {
-        "crm_webhook_url": "https://crm.example.org/hook",
-        "crm_webhook_secret": SECRET,
-        "database_url": database_url,
-    }
-    async with opened(**told) as stores:
-        only(await stores.events(), OK)
-        now = datetime.now(UTC)
-        row = {"id": database.new_id(), "kind": "event", "payload": {"type": "registration.expired", "timestamp": ""},
-               "run_at": now, "attempts": 10, "status": "dead", "account_id": database.new_id(), "n": 1}  # fmt: skip
-        async with connected(database) as conn:
-            await conn.execute(sa.insert(outbox), [row])
-            await conn.execute(sa.insert(event_stops), [{"receiver": "crm", "at": now}])
-        found = await stores.events()
-    assert [finding.level for finding in found] == [WARNING, WARNING]
-    assert "resume" in found[0].says
-    assert "events list --dead" in found[1].says
-    async with opened(database_url=database_url) as stores:
-        only(await stores.events(), OK, "told nothing")
-
-
-async def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir(mode=0o700)
-    async with opened(data_dir=folder) as stores:
-        only(await stores.disk(), OK, "free")
-        for free, level in ((500_000_000, WARNING), (50_000_000, BAD)):
-            monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
-            only(await stores.disk(), level, "make room")
-        monkeypatch.undo()
-        folder.chmod(0o755)
-        only(await stores.disk(), WARNING, "chmod 700")
-    assert list(folder.iterdir()) == []
-    (tmp_path / "file").write_text("")
-    async with opened(data_dir=tmp_path / "file") as stores:
-        only(await stores.disk(), BAD, "DATA_DIR")
-    async with opened(data_dir=tmp_path / "new" / "data") as stores:
-        only(await stores.disk(), OK)
-
-
-async def test_what_a_look_trips_over_is_a_line_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def trips() -> list[Finding]:
-        raise RuntimeError(f"something about {TOKEN}")
-
-    only(await doctor._bounded(trips), BAD, "RuntimeError")
-
-
-@pytest.fixture
-def logging_again() -> Iterator[None]:
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.mark.usefixtures("logging_again")
-def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    url = "postgresql://bot:p%40ss-of-the-bot@127.0.0.1:1/bot"
-    settings = Settings(
-        bot_token=TOKEN, database_url=url, crm_webhook_secret=SECRET, support_url="https://x.example.org"
-    )
-
-    async def tells() -> list[Finding]:
-        return [ok(f"{TOKEN} {url} p@ss-of-the-bot {SECRET} ira@example.org +79161234567")]
-
-    monkeypatch.setattr(doctor, "looks_of", lambda *parts: {"one": tells})
-    assert doctor.run(settings)
-    printed = capsys.readouterr().out
-    assert printed.startswith("ok       one        ")
-    for secret in (TOKEN, "ss-of-the-bot", SECRET, "ira@", "1234567"):
-        assert secret not in printed
