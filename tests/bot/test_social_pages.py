@@ -1,4 +1,4 @@
-"""The web pages of a sign-up: their headers, their languages, who may open them how often, and Facebook's callback."""
+"""The web pages of a sign-up: their headers, their languages, the callback, and the ways out of another application."""
 
 from __future__ import annotations
 
@@ -6,39 +6,17 @@ import base64
 import hashlib
 import html
 import re
-import string
-import time
-from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import make_mocked_request
-from multidict import CIMultiDict
-from redis.asyncio import Redis
 
-from bot.client_address import client_of
 from bot.in_app import is_in_app, way_out
-from bot.tickets import DeletionCodes, ExpiredTicket, Ticket, Tickets
-from storage.keys import Keys
-from storage.limits import Window
-from storage.tables import identities
-from storage.web_limit import WebLimit
+from tests.bot.social_pages import stage, started
 from tests.fakes.surfer import Surfer
-from tests.journeys.social_stage import (
-    SocialStage,
-    arrives,
-    button_url,
-    follows,
-    links,
-    on_social_stage,
-    page_says,
-)
-from tests.journeys.stage import Registrant
-from tests.storage.world import SECRET, MovableClock
+from tests.journeys.social_stage import SocialStage, arrives, follows, on_social_stage, page_says
+
+__all__ = ["stage"]
 
 TELEGRAM_ANDROID = (
     "Mozilla/5.0 (Linux; Android 15; Pixel 8; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 "
@@ -51,18 +29,6 @@ INSTAGRAM = TELEGRAM_IOS + " Instagram 300.0 Safari/604.1"
 SAFARI = TELEGRAM_IOS.replace("Mobile", "Version/18.1 Mobile") + " Safari/604.1"
 CHROME_ANDROID = TELEGRAM_ANDROID.replace("; wv", "").partition(" Telegram")[0].replace("Version/4.0 ", "")
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
-
-
-@pytest.fixture
-async def stage(sqlite_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[SocialStage]:
-    async with on_social_stage(sqlite_url, redis_url, tmp_path) as stage:
-        yield stage
-
-
-async def started(stage: SocialStage, language: str = "ru") -> tuple[Registrant, str]:
-    ira = stage.someone(language)
-    await ira.says("/start")
-    return ira, button_url(ira, "button-google")
 
 
 async def test_every_page_has_the_headers(stage: SocialStage) -> None:
@@ -215,154 +181,6 @@ def test_browsers_inside_other_applications_are_told_apart() -> None:
     assert out is not None
     assert out.startswith("intent://b.example/oauth/google/start?ticket=x#Intent;scheme=https;")
     assert way_out("https://b.example/", CHROME) is None
-
-
-async def test_an_address_may_open_so_many_pages(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
-    async with on_social_stage(sqlite_url, redis_url, tmp_path, web_per_ip="5/5m", trusted_proxies=1) as stage:
-        ira, url = await started(stage)
-        async with Surfer() as surfer:
-            for _ in range(5):
-                await surfer.open(url, headers={"X-Forwarded-For": "198.51.100.7"})
-                assert surfer.status == 200
-            # What the caller itself wrote before the proxy's own word changes nothing.
-            await surfer.open(url, headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.7"})
-            assert surfer.status == 429
-            assert 0 < int(surfer.headers["Retry-After"]) <= 300
-            assert ira.said(html.unescape(surfer.text), "page-busy", 5) or "Подождите" in surfer.text
-            await surfer.open(url, headers={"X-Forwarded-For": "203.0.113.9"})
-            assert surfer.status == 200
-            # What is not for people is not counted.
-            for path in ("/healthz", "/metrics"):
-                await surfer.open(stage.base_url + path, headers={"X-Forwarded-For": "198.51.100.7"})
-                assert surfer.status == 200
-        keys = [key async for key in stage.app.stores.redis.scan_iter(match="web:*")]
-        assert keys
-        assert not any("198.51" in str(key) for key in keys)
-
-
-async def test_redis_away_is_a_page_too(stage: SocialStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    ira, url = await started(stage)
-
-    async def away(*_: Any, **__: Any) -> None:
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(WebLimit, "wait", away)
-    async with Surfer() as surfer:
-        await surfer.open(url)
-        assert surfer.status == 503
-        assert surfer.headers["Retry-After"] == "30"
-        assert page_says(ira, surfer, "page-outage")
-
-
-@pytest.mark.parametrize(
-    ("proxies", "forwarded", "seen"),
-    [
-        (0, [], "192.0.2.1"),
-        (0, ["198.51.100.7"], "192.0.2.1"),
-        (1, [], "192.0.2.1"),
-        (1, ["198.51.100.7"], "198.51.100.7"),
-        (1, ["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
-        (1, ["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
-        (2, ["203.0.113.9, 198.51.100.7"], "203.0.113.9"),
-        (2, ["198.51.100.7"], "192.0.2.1"),
-        (1, ["2001:db8:1:2:3:4:5:6"], "2001:db8:1:2::/64"),
-        (1, ["[2001:db8:1:2::9]"], "2001:db8:1:2::/64"),
-        (1, ["::ffff:198.51.100.7"], "198.51.100.7"),
-        (1, ["<script>"], "unknown"),
-        (1, [""], "unknown"),
-    ],
-)
-def test_from_where_a_page_is_opened(proxies: int, forwarded: list[str], seen: str) -> None:
-    headers = CIMultiDict([("X-Forwarded-For", line) for line in forwarded])
-    request = make_mocked_request("GET", "/", headers=headers).clone(remote="192.0.2.1")
-    assert client_of(request, proxies) == seen
-
-
-async def test_the_window_slides(redis: Redis) -> None:
-    limit = WebLimit(redis, Window(3, timedelta(seconds=0.4)))
-    assert [await limit.wait("a") for _ in range(3)] == [0, 0, 0]
-    wait = await limit.wait("a")
-    assert 0 < wait <= 0.4
-    assert await limit.wait("b") == 0
-    began = time.monotonic()
-    while await limit.wait("a"):
-        assert time.monotonic() - began < 5
-
-
-def test_a_ticket_proves_whose_chat_it_stood_in() -> None:
-    clock, keys = MovableClock(), Keys(SECRET)
-    tickets = Tickets(keys, timedelta(minutes=10))
-    for ticket in (Ticket(1, "ru"), Ticket(2**52, "en")):
-        text = tickets.make(ticket, clock.now())
-        assert re.fullmatch(r"[A-Za-z0-9_-]+", text)
-        assert tickets.read(text, clock.now()) == ticket
-        for place in range(0, len(text), 3):
-            other = text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
-            assert tickets.read(other, clock.now()) is None
-        assert Tickets(Keys(SECRET + "2"), timedelta(minutes=10)).read(text, clock.now()) is None
-        assert Tickets(Keys(SECRET + "2", SECRET), timedelta(minutes=10)).read(text, clock.now()) == ticket
-        with pytest.raises(ExpiredTicket):
-            tickets.read(text, clock.now() + timedelta(minutes=10))
-    assert tickets.read(DeletionCodes(keys, lambda n: b"1" * n).make(), clock.now()) is None
-
-
-@pytest.mark.parametrize("chance", range(8))
-def test_a_deletion_code_has_one_spelling(chance: int) -> None:
-    """Its last sign has bits to spare, which base64 reads over."""
-    codes = DeletionCodes(Keys(SECRET), Random(chance).randbytes)
-    code = codes.make()
-    signs = string.ascii_letters + string.digits + "-_"
-    assert [sign for sign in signs if codes.is_ours(code[:-1] + sign)] == [code[-1]]
-    assert not any(codes.is_ours(other) for other in (f"{code}=", f"{code}==", f"{code}\n", f" {code}", code[:-1], ""))
-
-
-async def deletes(stage: SocialStage, request: str) -> tuple[int, dict[str, str]]:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"{stage.base_url}/oauth/facebook/deletion", data={"signed_request": request}) as response,
-    ):
-        return response.status, await response.json()
-
-
-async def test_facebooks_deletion_request(stage: SocialStage) -> None:
-    """What came from there goes at once; the code and the page say so; the registration stays."""
-    ira, other = stage.someone(), stage.graph.user("Other", None)
-    facebook = stage.graph.user("Ира", "ira@example.org")
-    await ira.registers()
-    await ira.says("/settings")
-    await links(ira, facebook)
-    now = int(stage.clock.now().timestamp())
-    assert (await deletes(stage, stage.graph.signed_request(facebook.id, now, secret="forged")))[0] == 400
-    assert await stage.linked(facebook.id) == ira.id
-    status, answer = await deletes(stage, stage.graph.signed_request(facebook.id, now))
-    assert status == 200
-    assert answer["url"] == f"{stage.base_url}/oauth/facebook/deletion/{answer['confirmation_code']}"
-    assert await stage.linked(facebook.id) is None
-    await ira.is_told("notice-identity-withdrawn")
-    async with Surfer() as surfer:
-        await surfer.open(answer["url"])
-        assert surfer.status == 200
-        assert page_says(ira, surfer, "page-deleted")
-        await surfer.open(answer["url"][:-1] + ("A" if answer["url"][-1] != "A" else "B"))
-        assert surfer.status == 404
-    # Nobody there is deleted as well, and Facebook is told so.
-    assert (await deletes(stage, stage.graph.signed_request(other.id, now)))[0] == 200
-    assert (await stage.account(ira)).status == "confirmed"
-
-
-async def test_a_repeated_deletion_request_does_not_undo_a_later_link(stage: SocialStage) -> None:
-    ira, facebook = stage.someone(), stage.graph.user("Ира", None)
-    await ira.registers()
-    await ira.says("/settings")
-    await links(ira, facebook)
-    request = stage.graph.signed_request(facebook.id, int(stage.clock.now().timestamp()))
-    await deletes(stage, request)
-    stage.clock.move(minutes=20)
-    await ira.says("/settings")
-    await links(ira, facebook)
-    assert (await deletes(stage, request))[0] == 200
-    assert await stage.linked(facebook.id) == ira.id
-    assert len(await stage.rows(identities)) == 1
 
 
 async def test_the_cookie_is_for_this_host_alone(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
