@@ -1,46 +1,17 @@
+"""What the settings are when nothing is configured, how each is written, and what is warned of."""
+
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from bot.own_secret import SettingsError, own_secret
 from bot.setting_types import read_duration, read_link, read_service_url, read_window, written
 from bot.settings import Settings, load
-from bot.sms_text import spare
-from locales import Texts
 from storage.limits import Limits, Window
+from tests.configured import NAMES, loaded, mistakes, nothing_configured
 
-SECRET = "a text of thirty-two characters!"
-NAMES = tuple(name.upper() for name in Settings.model_fields)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
-
-
-def mistakes(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError) as caught:
-        load()
-    return caught.value.lines
-
-
-def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return load()
+__all__ = ["nothing_configured"]
 
 
 def test_nothing_configured_is_enough() -> None:
@@ -111,93 +82,6 @@ def test_the_formats_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.time_zone.key == "Asia/Almaty"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("BOT_TOKEN", "12345", "@BotFather"),
-        ("TELEGRAM_API_BASE", "https://api.example.com", "BOT_TOKEN"),
-        ("TELEGRAM_API_BASE", "http://api.example.com", "https://"),
-        ("WEBHOOK_URL", "http://bot.example.com", "https://"),
-        ("WEBHOOK_URL", "bot.example.com", "web address"),
-        ("WEBHOOK_URL", "https://a:b@bot.example.com", "without a name"),
-        ("WEBHOOK_SECRET", "short", "32 to 256"),
-        ("WEBHOOK_SECRET", "ю" * 40, "32 to 256"),
-        ("HTTP_PORT", "http", "0 to 65535"),
-        ("HTTP_PORT", "65536", "0 to 65535"),
-        ("HTTP_HOST", "two words", "without spaces"),
-        ("DATABASE_URL", "mysql://localhost/x", "postgresql://"),
-        ("REDIS_URL", "localhost:6379", "redis://"),
-        ("REDIS_URL", "redis+cluster://", "redis+cluster://host1:6379,host2:6379"),
-        ("REDIS_URL", "redis+cluster://h1,,h2", "redis+cluster://host1:6379,host2:6379"),
-        ("REDIS_URL", "redis+sentinel://h1,h2", "redis+sentinel://host1:26379,host2:26379/master/0"),
-        ("REDIS_URL", "redis+sentinel://h1//0", "redis+sentinel://host1:26379,host2:26379/master/0"),
-        ("REDIS_URL", "redis+sentinel://h1/m/x", "redis+sentinel://host1:26379,host2:26379/master/0"),
-        ("REDIS_URL", "redis+cluster://h1/0", "redis+cluster://host1:6379,host2:6379"),
-        ("SECRET_KEY", "too short", "32 characters"),
-        ("SMSC_BASE_URL", "http://smsc.ru", "https://"),
-        ("SMS_GATEWAYS", "smsc", "SMSC_LOGIN and SMSC_PASSWORD"),
-        ("SMS_GATEWAYS", "pigeon", "console, smsc"),
-        ("SMS_GATEWAYS", "console,console", "once"),
-        ("SMS_GATEWAYS", ",", "at least one"),
-        ("DAILY_BUDGET", "-1", "whole number"),
-        ("CURRENCY", "roubles", "three letters"),
-        ("DEFAULT_LANGUAGE", "xx", "ru, en"),
-        ("PRODUCT_NAME", "An exceedingly long name of a product that nobody will remember", "shorter"),
-        ("PRODUCT_NAME", "two\nlines", "one line"),
-        ("TERMS_URL", "example.com/terms", "web address"),
-        ("TERMS_URL", "ftp://example.com", "https://"),
-        ("TIME_ZONE", "Moscow", "Europe/Moscow"),
-        ("TIME_ZONE", "../etc/passwd", "Europe/Moscow"),
-        ("TERMS_STYLE", "scroll", "checkbox, button"),
-        ("TERMS_VERSION", "a b", "without spaces"),
-        ("PHONE_REASON", "x" * 1001, "1000 characters"),
-        ("COUNTRIES", "RU,Kazakhstan", "ISO codes"),
-        ("COUNTRIES", "RU,ru", "once"),
-        ("NUMBER_TYPES", "mobile,landline", "fixed_line"),
-        ("CODE_FOR_OWN_CONTACT", "sometimes", "always, never"),
-        ("EXISTING_ACCOUNT_NOTICE", "later", "immediately, after_proof"),
-        ("EMAIL_MX_CHECK", "1", "true, false"),
-        ("LOG_LEVEL", "loud", "DEBUG, INFO"),
-        ("CODE_LENGTH", "4", "write 6"),
-        ("CODE_LIFETIME", "11m", "10m"),
-        ("CODE_LIFETIME", "0s", "10m"),
-        ("CODE_LIFETIME", "PT5M", "10m"),
-        ("WRONG_CODES", "10", "3/1h"),
-        ("SENDS_PER_NUMBER", "3/1h;5/24h", "3/1h"),
-        ("RESEND_DELAYS", "60", "60s"),
-        ("REMINDER_BEFORE", "24h", "UNCONFIRMED_LIFETIME"),
-        ("OUTBOX_LEASE", "15s", "GATEWAY_TIMEOUT"),
-        ("CRM_WEBHOOK_URL", "https://crm.example.com/hook", "CRM_WEBHOOK_SECRET"),
-        ("CRM_WEBHOOK_URL", "crm.example.com", "web address"),
-        ("CRM_WEBHOOK_URL", "https://a:b@crm.example.com/hook", "without"),
-        ("CRM_WEBHOOK_URL", "https://169.254.169.254/latest", "link-local"),
-        ("CRM_WEBHOOK_URL", "https://[fd00:ec2::254]/latest", "link-local"),
-        ("CRM_WEBHOOK_SECRET", "hunter2", "whsec_"),
-        ("CRM_WEBHOOK_SECRET", "whsec_c2hvcnQ=", "24 to 64"),
-        ("CRM_WEBHOOK_SECRET", f"whsec_{'A' * 120}", "24 to 64"),
-        ("CRM_WEBHOOK_SECRET", ",".join([f"whsec_{'A' * 32}"] * 3), "one or two"),
-        ("CRM_WEBHOOK_TIMEOUT", "15", "15"),
-        ("CRM_WEBHOOK_RETRIES", "5s;5m", "duration"),
-        ("MAIL_FROM", "Smarty <invitations@example.com>", "invitations@example.com"),
-        ("MAIL_FROM", "invitations@example.com\r\nBcc: x@example.com", "invitations@example.com"),
-        ("MAIL_FROM", "invitations@example.com", "SMTP_HOST"),
-        ("SMTP_USERNAME", "registration", "SMTP_HOST"),
-        ("SMTP_HOST", "two words", "without spaces"),
-        ("SMTP_PORT", "0", "1 to 65535"),
-        ("SMTP_TLS", "ssl", "starttls, tls, off"),
-        ("INVITES_PER_PERSON", "10", "3/1h"),
-        ("INVITE_LIFETIME", "a fortnight", "90d"),
-    ],
-)
-def test_each_mistake_is_one_line_that_says_what_to_write(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
-) -> None:
-    (line,) = mistakes(monkeypatch, **{name: value})
-    assert line.startswith(f"{name}: ")
-    assert says in line
-    assert "\n" not in line
-
-
 def test_a_link_telegram_takes_no_button_to_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = loaded(monkeypatch, VIDEO_URL="https://intranet/video").warnings()
     assert line.startswith("VIDEO_URL: ")
@@ -220,45 +104,10 @@ def test_t27_plain_http_to_the_crm_is_warned_of(monkeypatch: pytest.MonkeyPatch)
         assert ("CRM_WEBHOOK_URL" in names) == warned, url
 
 
-def test_both_secrets_of_the_crm_are_kept_out_of_sight(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = f"whsec_{'A' * 32}", f"whsec_{'B' * 43}"
-    settings = loaded(monkeypatch, CRM_WEBHOOK_SECRET=f"{one} , {two}")
-    assert [secret.get_secret_value() for secret in settings.crm_webhook_secret] == [one, two]
-    assert {one, two} <= set(settings.secrets())
-    assert one not in repr(settings)
-
-
 def test_a_short_lifetime_moves_the_reminder_unless_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded(monkeypatch).limits().reminder_before == timedelta(hours=4)
     assert loaded(monkeypatch, UNCONFIRMED_LIFETIME="60m").limits().reminder_before == timedelta(minutes=10)
     assert loaded(monkeypatch, REMINDER_BEFORE="30m").limits().reminder_before == timedelta(minutes=30)
-
-
-def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = mistakes(
-        monkeypatch, HTTP_PORT="x", COUNTRIES="ZZ", SMS_GATEWAYS="smsc", REDIS_URL="redis://cache", CODE_LIFETIME="1h"
-    )
-    assert sorted(line.split(":")[0] for line in lines) == [
-        "CODE_LIFETIME",
-        "COUNTRIES",
-        "HTTP_PORT",
-        "SMS_GATEWAYS",
-    ]
-
-
-def test_a_mistake_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = mistakes(
-        monkeypatch,
-        BOT_TOKEN="hunter2-token",
-        SECRET_KEY="hunter2-key",
-        WEBHOOK_SECRET="hunter2-hook",
-        DATABASE_URL="mysql://hunter2",
-        REDIS_URL="hunter2",
-        SMSC_PASSWORD="hunter2",
-        CRM_WEBHOOK_SECRET="hunter2-crm",
-    )
-    assert len(lines) == 6
-    assert "hunter2" not in "".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -279,56 +128,6 @@ def test_a_server_and_a_cluster_are_written_like_this(monkeypatch: pytest.Monkey
     redis_url = loaded(monkeypatch, REDIS_URL=url).redis_url
     assert redis_url is not None
     assert redis_url.get_secret_value() == url
-
-
-def test_secrets_are_absent_from_reprs(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = loaded(
-        monkeypatch,
-        BOT_TOKEN="123456:hunter2",
-        SECRET_KEY="hunter2" * 8,
-        WEBHOOK_SECRET="hunter2" * 8,
-        DATABASE_URL="postgresql://bot:hunter2@db/bot",
-        REDIS_URL="redis://:hunter2@cache/0",
-        SMSC_PASSWORD="hunter2",
-        SMSC_API_KEY="hunter2",
-    )
-    assert "hunter2" not in repr(settings) + str(settings)
-    assert settings.secret() == "hunter2" * 8
-
-
-@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
-def test_a_replica_is_told_that_it_needs_the_same_secret_key(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    url = {"DATABASE_URL": "postgresql://db/bot", "REDIS_URL": "redis://cache/0"}[name]
-    (line,) = loaded(monkeypatch, **{name: url}).warnings()
-    assert line.startswith("SECRET_KEY: ")
-    assert "replica" in line
-    settings = loaded(monkeypatch, SECRET_KEY=SECRET)
-    assert settings.secret() == SECRET
-    assert settings.warnings() == []
-
-
-def test_the_secret_key_is_made_once_and_for_this_user_only(tmp_path: Path) -> None:
-    first = load().secret()
-    path = tmp_path / "data" / "secret_key"
-    assert len(first) >= 32
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert load().secret() == first
-    assert os.listdir(path.parent) == ["secret_key"]
-
-
-def test_processes_starting_at_once_get_the_same_key(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(12) as pool:
-        keys = set(pool.map(lambda _: own_secret(tmp_path / "new"), range(12)))
-    assert len(keys) == 1
-
-
-def test_a_damaged_key_or_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "secret_key").write_text("half")
-    (line,) = mistakes(monkeypatch)
-    assert line.startswith("SECRET_KEY: ")
-    (line,) = mistakes(monkeypatch, DATA_DIR=str(tmp_path / "data" / "secret_key"))
-    assert line.startswith("DATA_DIR: ")
 
 
 def test_smsc_takes_one_kind_of_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,80 +201,3 @@ def test_no_links(text: str) -> None:
 def test_no_service_over_plain_http(text: str) -> None:
     with pytest.raises(ValueError, match="plain http"):
         read_service_url(text)
-
-
-def test_the_sms_has_room_for_a_name_in_every_language() -> None:
-    for language, text in Texts().every("sms-code", code="000000", product="Smarty CRM").items():
-        assert spare(text) >= 0, language
-        assert text.startswith("000000"), "the code comes first, so that a notification shows it"
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [("", 160), ("a" * 160, 0), ("a" * 161, -1), ("[" * 80, 0), ("я" * 70, 0), ("я" * 71, -1), ("😀" * 35, 0)],
-)
-def test_what_fits_one_segment(text: str, left: int) -> None:
-    assert spare(text) == left
-
-
-@pytest.mark.parametrize("arguments", [[], ["migrate"]])
-def test_the_process_says_each_mistake_in_one_line_and_exits_with_2(tmp_path: Path, arguments: list[str]) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATA_DIR": str(tmp_path),
-        "HTTP_PORT": "http",
-        "COUNTRIES": "ZZ",
-    }
-    ended = subprocess.run(
-        [sys.executable, "-m", "bot", *arguments],
-        env=environment,
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ended.returncode == 2
-    lines = ended.stderr.splitlines()
-    assert [line.split(":")[1].strip() for line in lines] == ["HTTP_PORT", "COUNTRIES"]
-    assert all(line.startswith("error: ") for line in lines)
-    assert ended.stdout == ""
-
-
-def test_a_paid_gateway_without_a_budget_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    (line,) = mistakes(monkeypatch, SMS_GATEWAYS="smsc", SMSC_API_KEY="key")
-    assert "DAILY_BUDGET" in line
-
-
-def test_each_gateway_names_the_account_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("smsc", "smsru", "smsaero", "twilio", "vonage", "telegram", "smpp"):
-        (line,) = mistakes(monkeypatch, SMS_GATEWAYS=name, DAILY_BUDGET="1")
-        assert line.startswith(f"SMS_GATEWAYS: {name} needs ")
-
-
-def test_test_numbers_need_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    (line,) = mistakes(monkeypatch, TEST_NUMBERS="+79990000001=123456")
-    assert "TEST_NUMBERS_UNTIL" in line
-    settings = loaded(monkeypatch, TEST_NUMBERS_UNTIL="2026-12-31")
-    assert settings.test_numbers["+79990000001"].get_secret_value() == "123456"
-    assert "123456" not in repr(settings)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("TEST_NUMBERS", "+79990000001"),
-        ("TEST_NUMBERS", "89990000001=123456"),
-        ("TEST_NUMBERS", "+79990000001=12345"),
-        ("TEST_NUMBERS", "+79990000001=123456,+79990000001=123457"),
-        ("TEST_NUMBERS_UNTIL", "tomorrow"),
-        ("GATEWAY_PINS", "RU=pigeon"),
-        ("GATEWAY_PINS", "XX=smsc"),
-        ("SUPPORT_CHAT_ID", "@support"),
-        ("SMS_PAUSED", "perhaps"),
-    ],
-)
-def test_what_is_written_wrong_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv("TEST_NUMBERS_UNTIL", "2026-12-31")
-    (line,) = mistakes(monkeypatch, **{name: value})
-    assert line.startswith(f"{name}: ")
-    assert "123456" not in line
