@@ -14,7 +14,7 @@ from storage.conversations import Conversations
 from storage.limits import Window
 from storage.pace import Pace, TooFast
 from storage.redis import Client
-from tests.storage.test_conversations import IRA, REPLY, say
+from tests.storage.talking import IRA, REPLY, say
 
 LIMIT = Window(3, timedelta(seconds=10))
 SLOWER = '{"method":"sendMessage","chat_id":7,"text":"Не так быстро"}'

@@ -17,7 +17,7 @@ from storage.conversations import Conversations
 from storage.leases import Leases
 from storage.redis import Client, connect_any, connect_cluster
 from tests.redis_servers import TcpServer, cluster, cluster_url, command
-from tests.storage.test_conversations import IRA, say
+from tests.storage.talking import IRA, say
 from tests.waiting import until
 
 PEOPLE = [StorageKey(bot_id=1, chat_id=number, user_id=number) for number in range(60)]

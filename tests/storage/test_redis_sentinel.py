@@ -20,7 +20,7 @@ from storage.redis_scripts import Multiplexed, Script
 from storage.redis_sentinel import Master, MasterPool
 from tests.redis_sentinels import Watched, watched
 from tests.redis_servers import TcpServer, command, tcp_server
-from tests.storage.test_conversations import IRA, REPLY, say
+from tests.storage.talking import IRA, REPLY, say
 from tests.waiting import until
 
 PEOPLE = [StorageKey(bot_id=1, chat_id=number, user_id=number) for number in range(100, 140)]

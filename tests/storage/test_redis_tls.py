@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from storage.conversations import Conversations
 from storage.redis import address_of, connect
 from storage.redis_scripts import Multiplexed, Script
-from tests.storage.test_conversations import IRA, REPLY
+from tests.storage.talking import IRA, REPLY
 
 LONG = Script("return string.rep(ARGV[1], 1000000)")
 

@@ -19,7 +19,7 @@ from storage.redis import connect_any
 from tests.ports import free_port
 from tests.redis_sentinels import MASTER, Sentinel
 from tests.redis_servers import SLOTS, command, tcp_server
-from tests.storage.test_conversations import say
+from tests.storage.talking import say
 from tests.storage.test_redis_tls import Certificate, own_ca
 from tests.waiting import until
 
