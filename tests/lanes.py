@@ -18,7 +18,7 @@ _CROWDS = frozenset(
     f"{_FOLDER}test_{name}.py"
     for name in (
         "endurance", "killed_courier", "killed_replicas", "rolling_restart", "sentinel_failover", "stores_away",
-        "three_replicas",
+        "three_replicas", "three_replicas_refused",
     )
 )  # fmt: skip
 assert all(Path(__file__).parents[1].joinpath(name).exists() for name in _CROWDS), "a file was renamed"

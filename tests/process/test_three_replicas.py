@@ -1,74 +1,30 @@
-"""What one person's updates meet on three live replicas behind a balancer: forged, repeated, at once, refused."""
+"""What one person's updates meet on three live replicas behind a balancer: forged, repeated, at once."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
-from aiohttp import web
 
-from bot.practice import LocalBotAPI
-from bot.practice.webhook import Pace
-from bot.valkey import Valkey
-from storage.redis import connect
-from tests.conftest import Postgres
-from tests.fakes.smsc import FakeSmsc, Fault
-from tests.journeys.stage import Outside, Registrant
-from tests.process.bot_process import BotProcess, forgive_harmless
+from tests.journeys.stage import Registrant
+from tests.process.bot_process import BotProcess
 from tests.process.conftest import SECRET
-from tests.process.replicas import STARTED_WITHIN, Replicas, replicas
+from tests.process.replicas import Replicas
+from tests.process.three_replicas import SOON, nothing_was_refused, three, update_of
 from tests.process.walker import STEPS, Walker
-from tests.waiting import until
+
+__all__ = ["nothing_was_refused", "three"]
 
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
 RIGHT = SECRET.replace(" ", "-")
 FORGED = (None, "", "wrong", RIGHT[:-1], RIGHT + "k", RIGHT.upper(), "ё" * len(RIGHT), "\t" + RIGHT[1:])
-# Seconds, on a machine that does other things too.
-SOON = 60
 
 pytestmark = pytest.mark.timeout(400)
-
-
-class PatientSmsc(FakeSmsc):
-    """A carrier that answers when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-
-    async def _send(self, request: web.Request) -> web.StreamResponse:
-        await self.may_answer.wait()
-        return await super()._send(request)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def three(
-    postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Replicas]:
-    """Three processes on one PostgreSQL and one Valkey, for all tests here."""
-    redis = connect(valkey.url)
-    await redis.flushall()
-    await redis.aclose()
-    api, smsc = LocalBotAPI(pace=Pace(pause=0.5, longest_pause=2)), PatientSmsc()
-    await api.start()
-    await smsc.start()
-    outside, folder = Outside(api, smsc), tmp_path_factory.mktemp("replicas")
-    with postgres.fresh("migrated") as url:
-        stores = {"database_url": url, "redis_url": valkey.url}
-        # A call to the carrier must outlast what a test does meanwhile.
-        async with replicas(
-            outside, "webhook", 3, folder, **stores, GATEWAY_TIMEOUT="60s", OUTBOX_LEASE="120s"
-        ) as three:
-            yield three
-    await api.stop()
-    await smsc.stop()
 
 
 @pytest.fixture(params=[1, 3], ids=["one", "all"])
@@ -78,17 +34,6 @@ def served_by(request: pytest.FixtureRequest, three: Replicas) -> Iterator[Repli
     three.balancer.ports = ports[: request.param]
     yield three
     three.balancer.ports = ports
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_refused(three: Replicas) -> Iterator[None]:
-    yield
-    assert three.outside.api.refusals == [], "Telegram refused a call"
-
-
-def update_of(ira: Registrant) -> int:
-    """Return the id of this person's newest update."""
-    return next(update.id for update in reversed(ira.stage.api.updates) if update.author == ira.id)
 
 
 async def posted(bot: BotProcess, update: dict[str, Any], secret: str | None = RIGHT) -> tuple[int, str]:
@@ -261,142 +206,9 @@ async def test_f32_twenty_messages_at_once_are_answered_in_order(three: Replicas
     ira.expects("registration-terms-prompt")
 
 
-async def test_f34_telegram_that_takes_no_calls_for_a_while(three: Replicas) -> None:
-    """An edit and the final message meet 429 and 500: the update comes again, and nothing is done twice."""
-    api, ira = three.outside.api, three.outside.someone()
-    await ira.reaches_terms()
-    api.flood("editMessageText", retry_after=1)
-    await ira.presses(ira.label("terms-consent"))
-    await ira.presses(ira.label("button-register"))
-    await ira.says(ira.phone)
-    code = await ira.code()
-    api.flood("sendMessage", retry_after=2)
-    api.fail("sendMessage")
-    await ira.person.send(code)
-    await ira.person.settled(SOON)
-    assert [ira.said(text, "registration-done") for text in ira.heard()].count(True) == 1
-    # A replica that was not given the flood waits for nothing: `retry_after` went to Telegram as Retry-After.
-    tries = [delivery.status for delivery in api.deliveries if delivery.update_id == update_of(ira)]
-    assert tries == [503, 503, 200]
-    assert await three.rows(f"SELECT status FROM accounts WHERE telegram_id = {ira.id}") == [("confirmed",)]
-    assert await three.rows(
-        f"SELECT c.attempts FROM challenges c JOIN accounts a ON a.id = c.account_id WHERE a.telegram_id = {ira.id}"
-    ) == [(1,)]
-
-
-async def test_f34_a_notice_that_meets_429_is_sent_later_and_once(three: Replicas) -> None:
-    api, smsc, ira = three.outside.api, three.outside.smsc, three.outside.someone()
-    assert isinstance(smsc, PatientSmsc)
-    await ira.reaches_phone()
-    calls = len(api.calls)
-    smsc.faults.append(Fault(error_code=8))
-    smsc.may_answer.clear()
-    await ira.says(ira.phone)
-    # Nothing but the notice calls sendMessage from here on.
-    api.flood("sendMessage", retry_after=2)
-    smsc.may_answer.set()
-    await api.until(lambda: ira.was_told("notice-code-undeliverable"), SOON)
-    notices = [call for call in api.calls[calls:] if ira.said(str(call.parameters), "notice-code-undeliverable")]
-    assert [call.ok for call in notices] == [False, True]
-    assert (notices[1].at - notices[0].at).total_seconds() >= 2
-    await ira.says("/back")
-    other = f"+7903{ira.id:07d}"
-    await ira.says(other)
-    await ira.says(await ira.code(other))
-    ira.expects("registration-done")
-
-
-async def test_f35_an_answer_that_the_person_has_blocked_is_remembered_until_they_come_back(three: Replicas) -> None:
-    ira = three.outside.someone()
-    await ira.reaches_code()
-    code = await ira.code()
-
-    async def blocked() -> bool:
-        query = f"SELECT blocked_at IS NOT NULL, status FROM accounts WHERE telegram_id = {ira.id}"
-        ((is_blocked, status),) = await three.rows(query)
-        assert status == ("confirmed" if is_blocked else status)
-        return bool(is_blocked)
-
-    # They block the bot while the update is under way; Telegram's own word of it comes later, or never.
-    await ira.person.send(code)
-    ira.person.private.blocked = True
-    await ira.person.settled(SOON)
-    await until(blocked, SOON)
-    (refused,) = three.outside.api.refusals
-    assert "blocked" in refused.description
-    three.outside.api.calls.remove(refused)
-    assert not ira.was_told("registration-done")
-    await ira.person.unblock()
-    await ira.person.settled(SOON)
-    assert not await blocked()
-    await ira.says("/start")
-    ira.expects("registration-done")
-
-
-async def test_f36_a_message_that_was_deleted_meanwhile_is_shown_anew(three: Replicas) -> None:
-    ira = three.outside.someone()
-    await ira.reaches_terms()
-    box = ira.person.answers[-1]
-    three.outside.api.world.delete(box)
-    await ira.person.press_data("terms:toggle", box)
-    await ira.person.settled(SOON)
-    (gone,) = three.outside.api.refusals
-    assert "message to edit not found" in gone.description
-    three.outside.api.calls.remove(gone)
-    ira.expects("terms-sentence-ticked")
-    await ira.presses(ira.label("button-register"))
-    await ira.says(ira.phone)
-    await ira.finishes()
-    assert forgive_harmless(three.outside.api) == []
-
-
 async def test_f38_update_ids_that_restart_lower_are_handled(three: Replicas) -> None:
     ira = three.outside.someone()
     await ira.reaches_phone()
     three.outside.api.restart_update_ids(5)
     await ira.says(ira.phone)
     await ira.finishes()
-
-
-async def test_f40_killed_between_the_commit_and_the_conversation(three: Replicas) -> None:
-    """The hole that a random death seldom hits: the database has it, the answer is half said, nothing is saved."""
-    api, ira = three.outside.api, three.outside.someone()
-    await ira.reaches_phone()
-    at_once = api.before_answer
-    revived: list[asyncio.Task[None]] = []
-
-    async def dies_and_comes_back(victim: BotProcess) -> None:
-        # The SMS leaves before; else it would only be sent after the lease of the dead.
-        await until(lambda: bool(three.outside.smsc.inbox(ira.phone)), SOON)
-        await victim.kill()
-        await victim.start(STARTED_WITHIN)
-
-    async def never_answered() -> None:
-        if api.calls[-1].method == "sendMessage":
-            api.before_answer = at_once
-            victim = three.bots[three.balancer.given[-1][1]]
-            revived.append(asyncio.create_task(dies_and_comes_back(victim)))
-            # Ends with the connection of the dead.
-            await asyncio.Event().wait()
-
-    async def says_and_it_dies(text: str) -> None:
-        api.before_answer = never_answered
-        await ira.person.send(text)
-        await ira.person.settled(SOON)
-        await asyncio.gather(*revived)
-        assert api.before_answer is at_once
-        assert three.balancer.tries[update_of(ira)] > 1
-
-    await says_and_it_dies(ira.phone)
-    ira.expects("registration-code-prompt")
-    await says_and_it_dies(await ira.code())
-    ira.expects("registration-done")
-    told = ("phone-accepted", "code-prompt", "done")
-    counts = [sum(ira.said(text, f"registration-{key}") for text in ira.heard()) for key in told]
-    assert counts == [2, 1, 2], "what goes by HTTP was said before the death, and again"
-    assert len(revived) == 2
-    assert await three.rows(
-        "SELECT a.status, c.attempts, count(*) OVER () FROM sends s JOIN challenges c ON c.id = s.challenge_id"
-        f" JOIN accounts a ON a.id = c.account_id WHERE a.telegram_id = {ira.id}"
-    ) == [("confirmed", 1, 1)]
-    assert len(three.outside.smsc.inbox(ira.phone)) == 1
