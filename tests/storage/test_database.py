@@ -10,20 +10,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import StatementError
 
-from storage import errors
-from storage.applied import encode
 from storage.database import Database, DatabaseClock, normalise
-from storage.errors import Limit, LimitReached, NoAccount, WrongCode
-from storage.models import CodeSent, Progress, UpdateRef
-from storage.rows import insert
-from storage.statements import Connection, Rows, Statement
+from storage.errors import WrongCode
+from storage.models import UpdateRef
+from storage.statements import Connection
 from storage.tables import applied_updates, lookups, outbox
 from tests.sql import connected
-from tests.storage.world import MovableClock, World
-
-MOMENT = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
+from tests.storage.world import MOMENT, MovableClock, World
 
 
 async def count_row(database: Database, conn: Connection) -> None:
@@ -124,38 +118,6 @@ async def test_many_more_callers_than_connections_all_get_their_turn(database_ur
         await small.dispose()
 
 
-async def test_moments_come_back_aware_in_utc_and_naive_ones_are_refused(database: Database) -> None:
-    local = MOMENT.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
-    async with connected(database) as conn:
-        await conn.execute(applied_updates.insert().values(telegram_id=1, update_id=1, at=local))
-    async with connected(database) as conn:
-        at = (await conn.execute(sa.select(applied_updates.c.at))).scalar_one()
-        later = await conn.execute(sa.select(applied_updates.c.at).where(applied_updates.c.at > local))
-        assert later.all() == []
-    assert at == MOMENT
-    assert at.utcoffset() == timedelta(0)
-    with pytest.raises(StatementError, match="time zone"):
-        async with connected(database) as conn:
-            await conn.execute(applied_updates.insert().values(telegram_id=1, update_id=2, at=datetime(2026, 1, 1)))
-
-
-async def test_errors_name_no_values(database: Database) -> None:
-    async def work(conn: Connection) -> None:
-        for _ in range(2):
-            await conn.execute(
-                outbox.insert().values(
-                    id=database.new_id(), kind="k", dedupe="+79161234567", payload={"secret": "ira@example.org"},
-                    run_at=MOMENT, attempts=0, status="new",
-                )
-            )  # fmt: skip
-
-    with pytest.raises(errors.StorageError, match=r"IntegrityError|UniqueViolationError") as error:
-        await database.write(None, work)
-    assert not isinstance(error.value, errors.StorageAway)
-    assert "ira@example.org" not in str(error.value)
-    assert "+79161234567" not in str(error.value)
-
-
 async def test_who_writes_at_the_same_moment_shares_a_commit_and_not_a_failure(database: Database) -> None:
     async def work(conn: Connection, fails: bool) -> bool:
         await count_row(database, conn)
@@ -183,29 +145,6 @@ async def test_a_transaction_that_waits_for_something_else_is_a_mistake_on_sqlit
         await database.ping()
     finally:
         await database.dispose()
-
-
-async def test_a_list_of_values_travels_by_its_columns_type(database: Database) -> None:
-    ids = [database.new_id() for _ in range(3)]
-
-    async def work(conn: Connection) -> Rows:
-        for row_id in ids:
-            await insert(conn, lookups, id=row_id, person_hmac="p", kind="number", value_hmac="v", at=MOMENT)
-        return await conn.execute(sa.select(lookups.c.id).where(lookups.c.id.in_(ids[:2]), lookups.c.at <= MOMENT))
-
-    found = await database.write(None, work)
-    assert set(found.scalars()) == set(ids[:2])
-
-
-async def test_a_parameter_that_is_misspelt_or_missing_is_said(database: Database) -> None:
-    statement = Statement(sa.update(lookups).where(lookups.c.id == sa.bindparam("lookup")), sets=("kind",))
-
-    async def work(conn: Connection, **values: object) -> None:
-        await conn.execute(statement, **values)
-
-    for values in ({"lookup": database.new_id()}, {"kind": "number"}, {"lookup": database.new_id(), "kin": "x"}):
-        with pytest.raises(TypeError, match="'lookup'"):
-            await database.write(None, partial(work, **values))
 
 
 @pytest.fixture
@@ -275,89 +214,6 @@ async def test_the_clock_follows_the_database_on_postgresql(database: Database) 
     before = clock.now()
     machine.move(minutes=1)
     assert clock.now() - before == timedelta(minutes=1)
-
-
-async def test_outcomes_hold_nothing_personal_and_are_read_afresh(world: World) -> None:
-    ira = world.person(1)
-    update, asking = ira.update(), ira.update()
-    first = await ira.accepts(update=update)
-    sent = await ira.asks(update=asking)
-    kept = repr([row.outcome for row in await world.rows(applied_updates)])
-    assert ira.email not in kept
-    assert "+7916" not in kept
-    again = await ira.accepts(update=update)
-    assert again.account.asked_number == "+79161234567"
-    assert again.account.id == first.account.id
-    assert await ira.asks(update=asking) == sent
-    await world.accounts.erase(ira.update(), world.now)
-    with pytest.raises(NoAccount):
-        await ira.asks(update=asking)
-    with pytest.raises(NoAccount):
-        await ira.accepts(update=update)
-
-
-async def test_a_replayed_confirmation_still_names_whom_to_forget(world: World) -> None:
-    await world.person(2, "shared@example.org").accepts()
-    ira = world.person(1, "shared@example.org")
-    await ira.accepts()
-    update = ira.update()
-    first = await ira.asks(contact=True, needs_code=False, update=update)
-    assert isinstance(first, Progress)
-    assert (first.confirmed_now, first.displaced) == (True, (2,))
-    assert await ira.asks(contact=True, needs_code=False, update=update) == first
-
-
-async def test_a_code_that_was_asked_for_and_is_proven_meanwhile_replays(world: World) -> None:
-    ira = world.person(1)
-    await ira.accepts()
-    update = ira.update()
-    await ira.asks(update=update)
-    await ira.tries((await ira.codes())[0])
-    replayed = await ira.asks(update=update)
-    assert isinstance(replayed, CodeSent)
-    assert replayed.account.phone == replayed.number
-
-
-def test_every_refusal_can_be_kept() -> None:
-    examples = {
-        "NoAccount": errors.NoAccount(),
-        "AddressTaken": errors.AddressTaken(),
-        "IdentityTaken": errors.IdentityTaken(),
-        "NumberTaken": errors.NumberTaken(),
-        "LimitReached": LimitReached(Limit.WRONG_CODES, MOMENT),
-        "NothingIsSent": errors.NothingIsSent(Limit.PAUSED),
-        "ResendTooEarly": errors.ResendTooEarly(MOMENT),
-        "NothingToResend": errors.NothingToResend(),
-        "WrongCode": WrongCode(2),
-        "CodeExpired": errors.CodeExpired(),
-        "TooManyTries": errors.TooManyTries(),
-        "PromoUnknown": errors.PromoUnknown(),
-        "PromoNotNow": errors.PromoNotNow(),
-        "PromoUsedUp": errors.PromoUsedUp(),
-        "PromoUsedBefore": errors.PromoUsedBefore(),
-        "PromoTooLate": errors.PromoTooLate(),
-        "InvitationGone": errors.InvitationGone(),
-    }
-    named = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
-    assert set(examples) == named & {
-        kind.__name__ for kind in errors.Refusal.__subclasses__() if kind.__module__ == errors.__name__
-    }
-    for name, refusal in examples.items():
-        assert encode(refusal)["name"] == name
-    with pytest.raises(TypeError):
-        encode(object())
-
-
-async def test_every_refusal_comes_back_as_it_was(database: Database) -> None:
-    for number, refusal in enumerate((LimitReached(Limit.WRONG_CODES, MOMENT), errors.ResendTooEarly(MOMENT))):
-
-        async def work(conn: Connection, raised: errors.Refusal = refusal) -> None:
-            raise raised
-
-        for _ in range(2):
-            with pytest.raises(type(refusal)) as again:
-                await database.write(UpdateRef(1, number), work)
-            assert again.value == refusal
 
 
 @pytest.mark.parametrize(

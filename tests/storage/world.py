@@ -30,6 +30,8 @@ from storage.tables import challenges, metadata, outbox
 from tests.sql import connected
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+# With microseconds: a column that cuts them off is noticed.
+MOMENT = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 SECRET = "a secret of the tests, long enough for them"
 VERSION = "2026-01"
 LIMITS = Limits(
