@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -185,9 +186,12 @@ async def test_f32_two_replicas_never_run_two_at_a_time(replicas: tuple[Conversa
     assert all(replica.is_idle() for replica in replicas)
 
 
-async def test_people_do_not_wait_for_each_other(conversations: Conversations) -> None:
-    async with conversations.open(IRA, 1):
-        await asyncio.wait_for(say(conversations, 2, key=OLEG), 2)
+@pytest.mark.parametrize("group", [None, -100])
+async def test_people_do_not_wait_for_each_other(conversations: Conversations, group: int | None) -> None:
+    """Nor in a group, whose chat they share."""
+    one, other = ((replace(key, chat_id=group) if group else key) for key in (IRA, OLEG))
+    async with conversations.open(one, 1):
+        await asyncio.wait_for(say(conversations, 2, key=other), 2)
 
 
 async def test_t13_ten_deliveries_of_one_update_have_one_effect(

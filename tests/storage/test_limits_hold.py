@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from storage.errors import Limit, LimitReached, WrongCode
 from storage.keys import Keys
 from storage.limits import Window
-from storage.models import CodeSent
+from storage.models import CodeSent, SendState
 from storage.tables import lookups
+from storage.tables import sends as table
 from tests.storage.world import DAY, HOUR, NUMBER, SECRET, World
+
+# Of the same range.
+OTHER = f"{NUMBER[:-4]}0001"
 
 
 async def sends(world: World, telegram_id: int, number: str = NUMBER) -> None:
@@ -60,6 +65,37 @@ async def test_a_limit_that_was_lowered_counts_from_the_newest_sends(world: Worl
     with pytest.raises(LimitReached) as refusal:
         await only_hour.person(4).asks()
     assert refusal.value.retry_at == world.now + timedelta(minutes=50)
+
+
+@pytest.mark.parametrize(
+    ("limit", "who", "number", "changes"),
+    [
+        (Limit.SENDS_PER_NUMBER, 2, NUMBER, {"sends_per_number": (Window(1, HOUR),)}),
+        (Limit.SENDS_PER_PERSON, 1, OTHER, {"sends_per_person": (Window(1, HOUR),)}),
+        (Limit.SENDS_PER_PREFIX, 2, OTHER, {"sends_per_prefix": Window(1, HOUR), "prefix_evidence": Window(9, HOUR)}),
+    ],
+)
+async def test_a_code_that_left_late_counts_from_when_it_left(
+    world: World, limit: Limit, who: int, number: str, changes: dict[str, Any]
+) -> None:
+    """Its gateways were away: it was asked for before the window begins, and left inside of it."""
+    world = world.with_limits(**changes)
+    ira = world.person(1)
+    await ira.accepts()
+    await ira.asks()
+    (queued,) = await world.rows(table)
+    world.clock.move(minutes=9)
+    left_at = world.now
+    assert await world.begins(queued.id) is not None
+    await world.settle(queued.id, SendState.ACCEPTED)
+    world.clock.move(minutes=59)
+    person = world.person(who)
+    await person.accepts()
+    with pytest.raises(LimitReached) as refusal:
+        await person.asks(number)
+    assert (refusal.value.limit, refusal.value.retry_at) == (limit, left_at + HOUR)
+    world.clock.move(minutes=1)
+    assert isinstance(await person.asks(number), CodeSent)
 
 
 async def test_an_address_looked_up_a_day_ago_counts_anew(world: World) -> None:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.conversations import Conversations
 from storage.limits import Window
 from storage.pace import Pace, TooFast
-from storage.redis import Client
-from tests.storage.talking import IRA, REPLY, say
+from tests.storage.talking import IRA, REPLY, conversations, say
+
+__all__ = ["conversations"]
 
 LIMIT = Window(3, timedelta(seconds=10))
 SLOWER = '{"method":"sendMessage","chat_id":7,"text":"Не так быстро"}'
-
-
-@pytest_asyncio.fixture
-async def conversations(any_redis: Client) -> AsyncIterator[Conversations]:
-    store = Conversations(any_redis)
-    yield store
-    await store.close()
 
 
 def played(*moments: int, limit: Window = LIMIT) -> list[str]:

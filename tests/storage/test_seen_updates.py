@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-
-import pytest
-from aiogram.fsm.storage.base import StorageKey
 
 from storage.conversations import Conversations
-from storage.redis import Client
+from tests.storage.talking import IRA, conversations
 
-KEY = StorageKey(bot_id=1, chat_id=7, user_id=7)
-
-
-@pytest.fixture
-async def conversations(any_redis: Client) -> AsyncIterator[Conversations]:
-    made = Conversations(any_redis)
-    yield made
-    await made.close()
+__all__ = ["conversations"]
 
 
 async def seen(conversations: Conversations, update_id: int) -> str | None:
-    async with conversations.open(KEY, update_id) as conversation:
+    async with conversations.open(IRA, update_id) as conversation:
         return conversation.seen
 
 
 async def test_the_last_32_updates_are_known_and_the_one_before_them_is_not(conversations: Conversations) -> None:
     for update_id in range(100, 133):
-        async with conversations.open(KEY, update_id) as conversation:
+        async with conversations.open(IRA, update_id) as conversation:
             assert conversation.seen is None
             await conversation.save(json.dumps({"method": "sendMessage", "chat_id": 7, "text": str(update_id)}))
     assert await seen(conversations, 100) is None
